@@ -1,0 +1,1 @@
+//! A cache optimizer: miss-ratio curves, mini-simulation, live migration, validation.

@@ -1,0 +1,1 @@
+//! Effective cores, CPU usage, thread plans and throttles.

@@ -1,0 +1,1 @@
+//! Admission that survives overload, balancing by predicted completion, load alerts.

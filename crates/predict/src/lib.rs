@@ -1,0 +1,1 @@
+//! Streaming forecasts with calibrated intervals, which know when they have no skill.

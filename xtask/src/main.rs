@@ -1,0 +1,2 @@
+//! The project's own checks and benches: `cargo xtask test`, `cargo xtask bench`.
+fn main() {}
