@@ -1,0 +1,510 @@
+//! Amounts in every dimension at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Bytes, Millicores, Ratio, Slots};
+
+/// How many accelerators one host may have.
+const DEVICES: usize = 16;
+/// CPU, memory, slots, and the accelerators.
+const DIMENSIONS: usize = 3 + DEVICES;
+
+/// An accelerator's number on its host, 0 to 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct DeviceIndex(u8);
+
+impl DeviceIndex {
+    /// Device number `index`.
+    ///
+    /// # Errors
+    ///
+    /// When `index` is above 15.
+    pub const fn new(index: u8) -> Result<Self, DeviceIndexError> {
+        if (index as usize) < DEVICES { Ok(Self(index)) } else { Err(DeviceIndexError { index }) }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Every device there can be, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..DEVICES as u8).map(Self)
+    }
+}
+
+impl TryFrom<u8> for DeviceIndex {
+    type Error = DeviceIndexError;
+
+    fn try_from(index: u8) -> Result<Self, Self::Error> {
+        Self::new(index)
+    }
+}
+
+impl From<DeviceIndex> for u8 {
+    fn from(device: DeviceIndex) -> Self {
+        device.0
+    }
+}
+
+impl fmt::Display for DeviceIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A device number that no host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("accelerator {index} is out of range; a host has devices 0 to {}", DEVICES - 1)]
+pub struct DeviceIndexError {
+    index: u8,
+}
+
+/// One coordinate of a [`ResourceVector`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// CPU, in thousandths of a core.
+    Cpu,
+    /// Host memory, in bytes.
+    Memory,
+    /// Places, as counted by whoever hands them out.
+    Slots,
+    /// Memory of one accelerator, in bytes.
+    Accelerator(DeviceIndex),
+}
+
+impl Dimension {
+    /// Every dimension, in the order in which vectors compare and print them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Cpu, Self::Memory, Self::Slots]
+            .into_iter()
+            .chain(DeviceIndex::all().map(Self::Accelerator))
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Cpu => 0,
+            Self::Memory => 1,
+            Self::Slots => 2,
+            Self::Accelerator(device) => 3 + device.0 as usize,
+        }
+    }
+
+    fn at(index: usize) -> Self {
+        match index {
+            0 => Self::Cpu,
+            1 => Self::Memory,
+            2 => Self::Slots,
+            _ => Self::Accelerator(DeviceIndex((index - 3) as u8)),
+        }
+    }
+
+    /// `count` of this dimension, with its unit, for people.
+    pub fn format(self, count: u64) -> String {
+        match self {
+            Self::Cpu => Millicores::new(count).to_string(),
+            Self::Slots => Slots::new(count).to_string(),
+            Self::Memory | Self::Accelerator(_) => Bytes::new(count).to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Memory => f.write_str("memory"),
+            Self::Slots => f.write_str("slots"),
+            Self::Accelerator(device) => write!(f, "accelerator {device}"),
+        }
+    }
+}
+
+/// CPU, memory, slots, and memory of each of up to 16 accelerators.
+///
+/// Fixed in size and without allocation. Arithmetic is checked: a sum or difference that does not
+/// exist is an error that names the dimension, never a wrap. There is no total order between
+/// vectors; [`fits_in`](Self::fits_in) is the partial one.
+///
+/// Serialized as an object that leaves out zeros, accelerators by number:
+/// `{"cpu": 2000, "memory": 4294967296, "accelerators": {"0": 8589934592}}`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
+pub struct ResourceVector {
+    amounts: [u64; DIMENSIONS],
+}
+
+impl ResourceVector {
+    /// Zero in every dimension.
+    pub const ZERO: Self = Self { amounts: [0; DIMENSIONS] };
+
+    /// Zero in every dimension.
+    pub const fn new() -> Self {
+        Self::ZERO
+    }
+
+    /// The same vector with this CPU.
+    #[must_use]
+    pub const fn with_cpu(mut self, cpu: Millicores) -> Self {
+        self.amounts[Dimension::Cpu.index()] = cpu.get();
+        self
+    }
+
+    /// The same vector with this memory.
+    #[must_use]
+    pub const fn with_memory(mut self, memory: Bytes) -> Self {
+        self.amounts[Dimension::Memory.index()] = memory.get();
+        self
+    }
+
+    /// The same vector with this many slots.
+    #[must_use]
+    pub const fn with_slots(mut self, slots: Slots) -> Self {
+        self.amounts[Dimension::Slots.index()] = slots.get();
+        self
+    }
+
+    /// The same vector with this memory of accelerator `device`.
+    #[must_use]
+    pub const fn with_accelerator(mut self, device: DeviceIndex, memory: Bytes) -> Self {
+        self.amounts[Dimension::Accelerator(device).index()] = memory.get();
+        self
+    }
+
+    /// The same vector with `count` in `dimension`, in that dimension's own unit.
+    #[must_use]
+    pub const fn with(mut self, dimension: Dimension, count: u64) -> Self {
+        self.amounts[dimension.index()] = count;
+        self
+    }
+
+    /// CPU.
+    pub const fn cpu(&self) -> Millicores {
+        Millicores::new(self.amounts[0])
+    }
+
+    /// Host memory.
+    pub const fn memory(&self) -> Bytes {
+        Bytes::new(self.amounts[1])
+    }
+
+    /// Slots.
+    pub const fn slots(&self) -> Slots {
+        Slots::new(self.amounts[2])
+    }
+
+    /// Memory of accelerator `device`.
+    pub const fn accelerator(&self, device: DeviceIndex) -> Bytes {
+        Bytes::new(self.amounts[Dimension::Accelerator(device).index()])
+    }
+
+    /// The amount in `dimension`, in that dimension's own unit.
+    pub const fn get(&self, dimension: Dimension) -> u64 {
+        self.amounts[dimension.index()]
+    }
+
+    /// True when every dimension is zero.
+    pub fn is_zero(&self) -> bool {
+        self.amounts == [0; DIMENSIONS]
+    }
+
+    /// The dimensions that are not zero, with their amounts.
+    pub fn iter(&self) -> impl Iterator<Item = (Dimension, u64)> + '_ {
+        let nonzero = self.amounts.iter().enumerate().filter(|(_, amount)| **amount > 0);
+        nonzero.map(|(index, amount)| (Dimension::at(index), *amount))
+    }
+
+    /// True when no dimension exceeds that of `room`.
+    #[inline]
+    pub fn fits_in(&self, room: &Self) -> bool {
+        // Counted without an early exit, so that the compiler may do several dimensions at once.
+        let pairs = self.amounts.iter().zip(&room.amounts);
+        pairs.filter(|(amount, room)| amount > room).count() == 0
+    }
+
+    /// The first dimension in which this exceeds `room`, or `None` when it fits.
+    pub fn first_exceeding(&self, room: &Self) -> Option<Dimension> {
+        let mut pairs = self.amounts.iter().zip(&room.amounts);
+        pairs.position(|(amount, room)| amount > room).map(Dimension::at)
+    }
+
+    /// The sum in every dimension.
+    ///
+    /// # Errors
+    ///
+    /// When a sum passes 2^64 − 1; names the first such dimension.
+    #[inline]
+    pub fn checked_add(&self, other: &Self) -> Result<Self, VectorError> {
+        let mut sum = Self::ZERO;
+        let mut overflow = false;
+        for index in 0..DIMENSIONS {
+            let (amount, over) = self.amounts[index].overflowing_add(other.amounts[index]);
+            sum.amounts[index] = amount;
+            overflow |= over;
+        }
+        if overflow { Err(self.overflow(other)) } else { Ok(sum) }
+    }
+
+    /// The difference in every dimension.
+    ///
+    /// # Errors
+    ///
+    /// When a difference falls below zero; names the first such dimension.
+    #[inline]
+    pub fn checked_sub(&self, other: &Self) -> Result<Self, VectorError> {
+        let mut difference = Self::ZERO;
+        let mut underflow = false;
+        for index in 0..DIMENSIONS {
+            let (amount, under) = self.amounts[index].overflowing_sub(other.amounts[index]);
+            difference.amounts[index] = amount;
+            underflow |= under;
+        }
+        if underflow { Err(self.underflow(other)) } else { Ok(difference) }
+    }
+
+    /// The difference in every dimension, at least zero.
+    #[must_use]
+    pub fn saturating_sub(&self, other: &Self) -> Self {
+        self.zip_with(other, u64::saturating_sub)
+    }
+
+    /// The sum in every dimension, at most 2^64 − 1.
+    #[must_use]
+    pub fn saturating_add(&self, other: &Self) -> Self {
+        self.zip_with(other, u64::saturating_add)
+    }
+
+    /// The larger amount in every dimension.
+    #[must_use]
+    pub fn max(&self, other: &Self) -> Self {
+        self.zip_with(other, u64::max)
+    }
+
+    /// The smaller amount in every dimension.
+    #[must_use]
+    pub fn min(&self, other: &Self) -> Self {
+        self.zip_with(other, u64::min)
+    }
+
+    /// The dimension of which this takes the largest share of `whole`, with that share.
+    ///
+    /// A dimension that `whole` lacks counts only when this asks for some of it, and then as the
+    /// largest share there is. `None` when this is zero.
+    ///
+    /// Source: Ghodsi et al., *Dominant Resource Fairness* (NSDI 2011).
+    pub fn dominant_share(&self, whole: &Self) -> Option<(Dimension, Ratio)> {
+        let shares = self.iter().map(|(dimension, amount)| {
+            let share = amount as f64 / whole.get(dimension) as f64;
+            (dimension, Ratio::saturating(share))
+        });
+        shares.reduce(|best, next| if next.1 > best.1 { next } else { best })
+    }
+
+    fn zip_with(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        let mut out = Self::ZERO;
+        for index in 0..DIMENSIONS {
+            out.amounts[index] = combine(self.amounts[index], other.amounts[index]);
+        }
+        out
+    }
+
+    #[cold]
+    fn overflow(&self, other: &Self) -> VectorError {
+        let room = Self { amounts: other.amounts.map(|amount| u64::MAX - amount) };
+        let dimension = self.first_exceeding(&room).unwrap_or(Dimension::Cpu);
+        VectorError::Overflow { dimension, left: self.get(dimension), right: other.get(dimension) }
+    }
+
+    #[cold]
+    fn underflow(&self, other: &Self) -> VectorError {
+        let dimension = other.first_exceeding(self).unwrap_or(Dimension::Cpu);
+        VectorError::Underflow { dimension, left: self.get(dimension), right: other.get(dimension) }
+    }
+}
+
+impl fmt::Display for ResourceVector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_zero() {
+            return f.write_str("nothing");
+        }
+        for (position, (dimension, amount)) in self.iter().enumerate() {
+            if position > 0 {
+                f.write_str(", ")?;
+            }
+            match dimension {
+                Dimension::Cpu | Dimension::Slots => f.write_str(&dimension.format(amount))?,
+                _ => write!(f, "{} {dimension}", dimension.format(amount))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ResourceVector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResourceVector({self})")
+    }
+}
+
+/// Why vectors can't be added or subtracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VectorError {
+    /// The sum passes 2^64 − 1.
+    #[error("{dimension}: {left} + {right} is more than can be counted")]
+    Overflow {
+        /// Where.
+        dimension: Dimension,
+        /// The first summand, in the dimension's unit.
+        left: u64,
+        /// The second summand.
+        right: u64,
+    },
+    /// The difference falls below zero.
+    #[error("{dimension}: {left} - {right} is below zero")]
+    Underflow {
+        /// Where.
+        dimension: Dimension,
+        /// What is subtracted from, in the dimension's unit.
+        left: u64,
+        /// What is subtracted.
+        right: u64,
+    },
+}
+
+/// The serialized form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    #[serde(default, skip_serializing_if = "is_default")]
+    cpu: Millicores,
+    #[serde(default, skip_serializing_if = "is_default")]
+    memory: Bytes,
+    #[serde(default, skip_serializing_if = "is_default")]
+    slots: Slots,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    accelerators: BTreeMap<DeviceIndex, Bytes>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl From<Form> for ResourceVector {
+    fn from(form: Form) -> Self {
+        let base = Self::new().with_cpu(form.cpu).with_memory(form.memory).with_slots(form.slots);
+        let devices = form.accelerators.into_iter();
+        devices.fold(base, |vector, (device, memory)| vector.with_accelerator(device, memory))
+    }
+}
+
+impl From<ResourceVector> for Form {
+    fn from(vector: ResourceVector) -> Self {
+        let devices = DeviceIndex::all().map(|device| (device, vector.accelerator(device)));
+        Self {
+            cpu: vector.cpu(),
+            memory: vector.memory(),
+            slots: vector.slots(),
+            accelerators: devices.filter(|(_, memory)| !memory.is_zero()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_vector() -> impl Strategy<Value = ResourceVector> {
+        let amount = prop_oneof![Just(0), 0..1000_u64, any::<u64>()];
+        prop::collection::vec(amount, DIMENSIONS).prop_map(|amounts| {
+            let mut vector = ResourceVector::ZERO;
+            vector.amounts.copy_from_slice(&amounts);
+            vector
+        })
+    }
+
+    #[test]
+    fn errors_name_the_dimension_and_the_numbers() {
+        let small = ResourceVector::new().with_memory(Bytes::new(5));
+        let large = ResourceVector::new().with_memory(Bytes::new(7));
+        assert_eq!(
+            small.checked_sub(&large).unwrap_err().to_string(),
+            "memory: 5 - 7 is below zero"
+        );
+        let most = ResourceVector::new().with_slots(Slots::MAX);
+        let error = most.checked_add(&most).unwrap_err();
+        assert!(error.to_string().starts_with("slots: "), "{error}");
+    }
+
+    #[test]
+    fn dominant_share_is_the_largest() {
+        let whole =
+            ResourceVector::new().with_cpu(Millicores::new(1000)).with_memory(Bytes::new(100));
+        let part = ResourceVector::new().with_cpu(Millicores::new(250)).with_memory(Bytes::new(50));
+        assert_eq!(
+            part.dominant_share(&whole),
+            Some((Dimension::Memory, Ratio::new(0.5).unwrap()))
+        );
+        assert_eq!(ResourceVector::ZERO.dominant_share(&whole), None);
+        let foreign = ResourceVector::new().with_slots(Slots::new(1));
+        let (dimension, share) = foreign.dominant_share(&whole).unwrap();
+        assert!(dimension == Dimension::Slots && share > Ratio::ONE);
+    }
+
+    #[test]
+    fn prints_only_what_is_there() {
+        let device = DeviceIndex::new(1).unwrap();
+        let vector = ResourceVector::new()
+            .with_cpu(Millicores::new(500))
+            .with_memory(Bytes::from_gib(2))
+            .with_accelerator(device, Bytes::from_gib(8));
+        assert_eq!(vector.to_string(), "0.5 cores, 2 GiB memory, 8 GiB accelerator 1");
+        assert_eq!(ResourceVector::ZERO.to_string(), "nothing");
+        assert!(DeviceIndex::new(16).unwrap_err().to_string().contains("0 to 15"));
+    }
+
+    #[test]
+    fn the_serialized_form_rejects_what_it_does_not_know() {
+        let read = serde_json::from_str::<ResourceVector>;
+        assert!(read(r#"{"gpu": 1}"#).is_err());
+        assert!(read(r#"{"accelerators": {"16": 1}}"#).is_err());
+        let vector = read(r#"{"cpu": "2", "accelerators": {"3": "1Gi"}}"#).unwrap();
+        assert_eq!(vector.cpu(), Millicores::from_cores(2));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_added_can_be_taken_away(a in any_vector(), b in any_vector()) {
+            match a.checked_add(&b) {
+                Ok(sum) => {
+                    prop_assert_eq!(sum.checked_sub(&b), Ok(a));
+                    prop_assert!(a.fits_in(&sum) && b.fits_in(&sum));
+                }
+                Err(VectorError::Overflow { dimension, left, right }) => {
+                    prop_assert!(left.checked_add(right).is_none());
+                    prop_assert_eq!(left, a.get(dimension));
+                }
+                Err(error) => prop_assert!(false, "{}", error),
+            }
+        }
+
+        #[test]
+        fn a_difference_exists_exactly_where_it_fits(a in any_vector(), b in any_vector()) {
+            prop_assert_eq!(a.checked_sub(&b).is_ok(), b.fits_in(&a));
+            prop_assert_eq!(b.first_exceeding(&a).is_none(), b.fits_in(&a));
+        }
+
+        #[test]
+        fn the_serialized_form_is_the_whole_vector(a in any_vector()) {
+            let json = serde_json::to_string(&a).unwrap();
+            prop_assert_eq!(serde_json::from_str::<ResourceVector>(&json).unwrap(), a);
+        }
+    }
+}
