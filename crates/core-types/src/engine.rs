@@ -78,6 +78,8 @@ pub struct EngineSnapshot {
     pub samples: u32,
     /// How many requests it may work on at once.
     pub slots: usize,
+    /// How many threads it computes with; zero where that is unknown.
+    pub threads: u32,
     /// Requests in progress.
     pub in_progress: usize,
     /// Requests that wait for it to be ready.

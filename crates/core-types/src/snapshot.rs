@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::CacheStrategy;
 use crate::clock::Timestamp;
+use crate::cpu::ThreadPlan;
 use crate::engine::{ActionOutcome, EngineSnapshot, PlannedAction};
 use crate::memory::PressureLevel;
 use crate::pool::ResourceStatus;
@@ -26,6 +28,10 @@ pub struct SystemSnapshot {
     pub forecasts: Vec<ResourceForecast>,
     /// How tight memory is.
     pub pressure: PressureLevel,
+    /// How the CPU manager would divide threads; none where there is no such manager.
+    pub threads: Option<ThreadPlan>,
+    /// What each cache's optimizer would run it by, where that differs from how it is run.
+    pub strategies: Vec<CacheStrategy>,
 }
 
 /// One decision of the optimizer, with its reason and what came of it.

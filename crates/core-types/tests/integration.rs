@@ -89,6 +89,7 @@ fn engine(at: Timestamp) -> EngineSnapshot {
         peak: amount(61),
         samples: 12,
         slots: 4,
+        threads: 1,
         in_progress: 1,
         waiting: 0,
         arrivals: 40,
@@ -123,6 +124,8 @@ fn a_system_snapshot_reads_back_as_it_was_written() {
         engines: vec![engine(at)],
         forecasts: vec![forecast(at)],
         pressure: PressureLevel::Elevated,
+        threads: None,
+        strategies: Vec::new(),
     };
     let json = serde_json::to_string(&snapshot).unwrap();
     assert_eq!(serde_json::from_str::<SystemSnapshot>(&json).unwrap(), snapshot);
