@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::CacheStrategy;
 use crate::clock::Timestamp;
 use crate::id::{ConsumerId, LeaseId, ModelId};
+use crate::load::LoadMetrics;
 use crate::priority::Priority;
 use crate::reason::Reason;
 use crate::vector::ResourceVector;
@@ -220,6 +221,9 @@ pub enum ActionError {
 pub trait Fleet: Send + Sync + fmt::Debug {
     /// Every model that can be asked for, running or not.
     fn engines(&self) -> Vec<EngineSnapshot>;
+
+    /// What came in and went out since this was last asked; none where nobody counts.
+    fn traffic(&self) -> Option<LoadMetrics>;
 
     /// Does what the optimizer decided, or begins to.
     ///
