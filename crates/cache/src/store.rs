@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -44,8 +44,10 @@ struct Engines<K, V> {
 #[derive(Debug)]
 struct Move<K, V> {
     old: Arc<dyn Engine<K, V>>,
-    /// What still has to be moved, the last used at the end; none before it is known.
-    queue: Mutex<std::vec::IntoIter<(Arc<K>, u32)>>,
+    /// What has to be moved, the last used at the end; not set before it is known.
+    keys: OnceLock<Vec<(Arc<K>, u32)>>,
+    /// Which of them is next.
+    next: AtomicUsize,
     /// Capacity less what both engines hold. While it is negative entries are dropped, not moved.
     room: AtomicI64,
     kept: AtomicU64,
@@ -115,6 +117,14 @@ where
         Some(entry)
     }
 
+    /// True when there is an entry of `key`. Not a use, nor a look-up in vain, to policies that
+    /// count those.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        let engines = self.engines.load();
+        let old = engines.from.as_ref().is_some_and(|from| from.old.contains(key));
+        old || engines.engine.contains(key)
+    }
+
     /// Takes the lock under which the keys of this hash are written.
     pub(crate) fn hold(&self, hash: u64) -> Held<'_, K, V> {
         self.stripes[(hash >> 32) as usize % STRIPES].0.lock()
@@ -178,7 +188,8 @@ where
             let room = capacity.cast_signed() - old.settle().1.cast_signed();
             let from = Arc::new(Move {
                 old,
-                queue: Mutex::default(),
+                keys: OnceLock::new(),
+                next: AtomicUsize::new(0),
                 room: AtomicI64::new(room),
                 kept: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
@@ -187,11 +198,14 @@ where
             self.engines.store(Arc::new(next));
             from
         };
-        let mut keys = from.old.keys();
-        keys.sort_by_key(|(_, epoch)| *epoch);
-        *from.queue.lock() = keys.into_iter();
+        let keys = from.keys.get_or_init(|| {
+            let mut keys = from.old.keys();
+            keys.sort_by_key(|(_, epoch)| *epoch);
+            keys
+        });
         while self.step(&from) {}
         self.finish(&from);
+        self.warm(keys);
         Moved { kept: from.kept.load(Relaxed), dropped: from.dropped.load(Relaxed) }
     }
 
@@ -205,24 +219,35 @@ where
 
     /// Moves or drops the next entry; false when there is none.
     fn step(&self, from: &Arc<Move<K, V>>) -> bool {
-        let Some((key, _)) = from.queue.lock().next() else { return false };
-        let _held = self.hold(self.hash(&key));
+        let Some(keys) = from.keys.get() else { return false };
+        let Some((key, _)) = keys.get(from.next.fetch_add(1, Relaxed)) else { return false };
+        let _held = self.hold(self.hash(key));
         let engines = self.engines.load();
         if !engines.from.as_ref().is_some_and(|current| Arc::ptr_eq(current, from)) {
             // A clear came between.
             return false;
         }
-        let Some(entry) = from.old.get(&key) else { return true };
+        let Some(entry) = from.old.get(key) else { return true };
         let weight = entry.weight;
         if from.room.load(Relaxed) < 0 || u64::from(weight) > engines.capacity {
             from.room.fetch_add(signed(weight), Relaxed);
             from.dropped.fetch_add(1, Relaxed);
         } else {
-            engines.engine.insert(K::clone(&key), entry);
+            engines.engine.insert(K::clone(key), entry);
             from.kept.fetch_add(1, Relaxed);
         }
-        from.old.remove(&key);
+        from.old.remove(key);
         true
+    }
+
+    /// Counts one use of each entry that was moved, so that a policy which counts uses does not
+    /// take those it was given for worth less than the next newcomer.
+    fn warm(&self, keys: &[(Arc<K>, u32)]) {
+        let engines = self.engines.load_full();
+        engines.engine.settle();
+        if engines.policy != CachePolicy::Lru {
+            keys.iter().for_each(|(key, _)| drop(engines.engine.get(key)));
+        }
     }
 
     /// Ends a move: from here on there is one engine.

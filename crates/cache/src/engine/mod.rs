@@ -41,6 +41,9 @@ pub(crate) trait Engine<K, V>: Send + Sync + fmt::Debug {
     /// The entry of `key`; counts as a use.
     fn get(&self, key: &K) -> Option<Arc<Entry<V>>>;
 
+    /// True when there is an entry of `key`; does not count.
+    fn contains(&self, key: &K) -> bool;
+
     /// Puts an entry in the place of any other of the same key.
     fn insert(&self, key: K, entry: Arc<Entry<V>>);
 

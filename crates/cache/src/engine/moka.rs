@@ -54,6 +54,10 @@ where
         self.cache.get(key)
     }
 
+    fn contains(&self, key: &K) -> bool {
+        self.cache.contains_key(key)
+    }
+
     fn insert(&self, key: K, entry: Arc<Entry<V>>) {
         self.cache.insert(key, entry);
     }

@@ -65,7 +65,10 @@ where
         if let Some(flight) = held.get(key) {
             return Boarded::Follows(Arc::clone(flight));
         }
-        if let Some(entry) = inner.store.get(key).filter(|entry| !inner.outlived(entry)) {
+        // Somebody may have landed since the look-up.
+        if inner.store.contains(key)
+            && let Some(entry) = inner.store.get(key).filter(|entry| !inner.outlived(entry))
+        {
             return Boarded::There(entry.value.clone());
         }
         let flight = Flight::new();
