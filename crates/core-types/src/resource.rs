@@ -59,6 +59,11 @@ impl Resource {
         self.holder.renew(self.id, ttl)
     }
 
+    /// Whether it goes back to `holder`, and to no other pool.
+    pub fn is_held_by(&self, holder: &Arc<dyn LeaseHolder>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.holder), Arc::as_ptr(holder))
+    }
+
     /// Gives it back, and says whether the pool still knew it. `Drop` does the same in silence.
     ///
     /// # Errors
@@ -225,6 +230,14 @@ mod tests {
         });
         assert!(unwound.is_err());
         assert_eq!(holder.0.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn knows_its_holder_from_others() {
+        let (own, other) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
+        let held = lease(&own);
+        assert!(held.is_held_by(&(own as Arc<dyn LeaseHolder>)));
+        assert!(!held.is_held_by(&(other as Arc<dyn LeaseHolder>)));
     }
 
     #[test]

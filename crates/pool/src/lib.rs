@@ -1,1 +1,35 @@
-//! Resource ledger that cannot lose capacity, and a fair async pool of warm objects.
+//! Who may hold how much, and who goes next.
+//!
+//! Two things that stand alone:
+//!
+//! - The **ledger** ([`LedgerPool`], [`ledger::Ledger`]) hands out quantities: memory, CPU,
+//!   accelerator memory, slots, as one vector, whole or not at all. It is the only owner of what
+//!   is promised.
+//!
+//! Beside them stands [`sizing`]: how large a pool should be.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use plimsoll_core_types::{Bytes, ConsumerId, ResourcePool, ResourceRequest, ResourceVector, SystemClock};
+//! use plimsoll_pool::{LedgerConfig, LedgerPool};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let machine = ResourceVector::new().with_memory(Bytes::from_gib(8));
+//! let pool = LedgerPool::new(machine, LedgerConfig::default(), Arc::new(SystemClock::new()))?;
+//!
+//! let need = ResourceVector::new().with_memory(Bytes::from_gib(3));
+//! let lease = pool.allocate(ResourceRequest::new(ConsumerId::new("llama-8b")?, need)?).await?;
+//! assert_eq!(pool.monitor().available.memory(), Bytes::from_gib(5));
+//! drop(lease);
+//! assert_eq!(pool.monitor().available.memory(), Bytes::from_gib(8));
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod ledger;
+mod service;
+pub mod sizing;
+
+pub use ledger::{LedgerConfig, LedgerConfigError, TenantConfig};
+pub use service::{LedgerPool, PoolEvent, PoolEventKind};

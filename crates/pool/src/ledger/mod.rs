@@ -1,0 +1,353 @@
+//! The pure core of [`LedgerPool`](crate::LedgerPool): it is told events and the time, and says
+//! what it decides. It reads no clock, locks nothing and wakes nobody.
+//!
+//! Holds, at every step and in every dimension: promised = Σ leases, and promised ≤ limit except
+//! for the debt that a lowered limit leaves, during which nothing is granted where the debt is.
+
+mod config;
+mod dims;
+mod earmarks;
+mod event;
+mod line;
+mod serve;
+mod status;
+mod tenants;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use plimsoll_core_types::{
+    AllocateError, ConsumerId, LeaseId, Priority, ReleaseError, RenewError, ResizeError,
+    ResourceRequest, ResourceVector, TenantId, TicketId, Timestamp,
+};
+
+pub use config::{LedgerConfig, LedgerConfigError, TenantConfig};
+use dims::DimensionSet;
+use earmarks::Earmarks;
+pub use event::{Event, Outcome};
+use line::Line;
+use tenants::{Tenants, never_fits};
+
+/// Who holds how much of a limited whole, and who waits for it.
+///
+/// ```
+/// use plimsoll_core_types::{ConsumerId, ResourceRequest, ResourceVector, Slots, Timestamp};
+/// use plimsoll_pool::ledger::{Event, Ledger, LedgerConfig, Outcome};
+///
+/// let slots = |count| ResourceVector::new().with_slots(Slots::new(count));
+/// let now = Timestamp::ZERO;
+/// let mut ledger = Ledger::new(slots(3), LedgerConfig::default())?;
+/// let ask = |count| ResourceRequest::new(ConsumerId::new("a").unwrap(), slots(count)).unwrap();
+///
+/// let Outcome::Granted(first) = ledger.request(ask(2), now)? else { panic!("there is room") };
+/// let Outcome::Waits(ticket) = ledger.request(ask(2), now)? else { panic!("there is none") };
+/// ledger.release(first, now)?;
+/// assert!(matches!(ledger.poll_event(), Some(Event::Granted { ticket: t, .. }) if t == ticket));
+/// assert!(ledger.request(ask(4), now).unwrap_err().to_string().contains("can never fit"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Ledger {
+    config: LedgerConfig,
+    limit: ResourceVector,
+    promised: ResourceVector,
+    reclaiming: ResourceVector,
+    leases: HashMap<LeaseId, Lease>,
+    expiries: BTreeSet<(Timestamp, LeaseId)>,
+    line: Line,
+    earmarks: Earmarks,
+    tenants: Tenants,
+    events: VecDeque<Event>,
+    counts: Counts,
+    next_id: u64,
+    closed: bool,
+}
+
+/// A lease that is held.
+#[derive(Debug)]
+struct Lease {
+    consumer: ConsumerId,
+    tenant: TenantId,
+    priority: Priority,
+    amount: ResourceVector,
+    since: Timestamp,
+    life: Option<Life>,
+    reclaim: Option<Reclaim>,
+}
+
+/// How long a lease lives.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    ttl: Duration,
+    expires: Timestamp,
+}
+
+/// Its holder has been asked to give it back.
+#[derive(Debug)]
+struct Reclaim {
+    beneficiary: Option<ConsumerId>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    granted: u64,
+    refused: u64,
+    timed_out: u64,
+    cancelled: u64,
+    expired: u64,
+}
+
+impl Ledger {
+    /// A ledger over `limit`, with nothing promised.
+    ///
+    /// # Errors
+    ///
+    /// When `config` contradicts itself; names the field.
+    pub fn new(limit: ResourceVector, config: LedgerConfig) -> Result<Self, LedgerConfigError> {
+        config.check()?;
+        Ok(Self {
+            limit,
+            promised: ResourceVector::ZERO,
+            reclaiming: ResourceVector::ZERO,
+            leases: HashMap::new(),
+            expiries: BTreeSet::new(),
+            line: Line::default(),
+            earmarks: Earmarks::new(config.earmark_for, config.max_earmarks),
+            tenants: Tenants::new(config.tenants.clone()),
+            events: VecDeque::new(),
+            counts: Counts::default(),
+            next_id: 1,
+            closed: false,
+            config,
+        })
+    }
+
+    /// Grants `request`, or puts it into the line.
+    ///
+    /// # Errors
+    ///
+    /// When it can never fit, the line is full, its deadline has passed already, or the ledger is
+    /// closed.
+    pub fn request(
+        &mut self,
+        request: ResourceRequest,
+        now: Timestamp,
+    ) -> Result<Outcome, AllocateError> {
+        self.catch_up(now);
+        self.refuse(&request, now).inspect_err(|_| self.counts.refused += 1)?;
+        let fits = request.amount().fits_in(&self.room_for(request.consumer(), request.tenant()));
+        if fits && self.line.is_empty() {
+            return Ok(Outcome::Granted(self.grant(&request, now)));
+        }
+        let consumer = request.consumer();
+        let waiting = self.line.len();
+        if waiting >= self.config.max_waiting {
+            self.counts.refused += 1;
+            return Err(AllocateError::LineFull { consumer: consumer.clone(), waiting });
+        }
+        if request.deadline().is_some_and(|deadline| deadline <= now) {
+            self.counts.timed_out += 1;
+            return Err(self.deadline_passed(&request, now, now));
+        }
+        let ticket = TicketId::new(self.fresh_id());
+        self.line.push(ticket, request, now);
+        // Nothing has come free, so nobody but the newcomer can be granted anything.
+        if fits {
+            self.serve(now);
+        }
+        Ok(self.granted_at_once(ticket).map_or(Outcome::Waits(ticket), Outcome::Granted))
+    }
+
+    /// Takes a waiter out of the line. False when it waits no more: its event is on its way.
+    pub fn cancel(&mut self, ticket: TicketId, now: Timestamp) -> bool {
+        let Some(waiter) = self.line.remove(ticket) else { return false };
+        self.counts.cancelled += 1;
+        self.left_line(waiter.request.consumer());
+        self.serve(now);
+        true
+    }
+
+    /// Takes a lease back. Where it was being reclaimed for somebody, what it held is kept for
+    /// that one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such lease any more.
+    pub fn release(&mut self, id: LeaseId, now: Timestamp) -> Result<(), ReleaseError> {
+        self.catch_up(now);
+        self.end(id, now).ok_or(ReleaseError::Ended { id })?;
+        self.serve(now);
+        Ok(())
+    }
+
+    /// Changes what a lease holds, at once or not at all.
+    ///
+    /// Growth takes nothing that is kept for a waiter.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit, is nothing, or the lease has ended or is being reclaimed.
+    pub fn resize(
+        &mut self,
+        id: LeaseId,
+        amount: &ResourceVector,
+        now: Timestamp,
+    ) -> Result<(), ResizeError> {
+        self.catch_up(now);
+        let lease = self.leases.get(&id).filter(|lease| lease.reclaim.is_none());
+        let lease = lease.ok_or(ResizeError::Ended { id })?;
+        if amount.is_zero() {
+            return Err(ResizeError::Nothing { id });
+        }
+        let (before, tenant) = (lease.amount, lease.tenant.clone());
+        let more = amount.saturating_sub(&before);
+        let room = self.room_for(&lease.consumer, &tenant);
+        let kept = self.kept_for_waiters(now);
+        let room = if DimensionSet::of(&more).meets(kept) { without(&room, kept) } else { room };
+        if let Some(dimension) = more.first_exceeding(&room) {
+            let (asked, free) = (amount.get(dimension), room.get(dimension));
+            return Err(ResizeError::NoRoom { id, dimension, asked, free });
+        }
+        let less = before.saturating_sub(amount);
+        self.promised = self.promised.saturating_add(&more).saturating_sub(&less);
+        self.tenants.add(&tenant, &more);
+        self.tenants.subtract(&tenant, &less);
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.amount = *amount;
+        }
+        if !less.is_zero() {
+            self.serve(now);
+        }
+        Ok(())
+    }
+
+    /// Puts a lease's expiry `ttl` ahead of now.
+    ///
+    /// # Errors
+    ///
+    /// When the lease has expired or ended, is being reclaimed, or never expires.
+    pub fn renew(
+        &mut self,
+        id: LeaseId,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Timestamp, RenewError> {
+        self.catch_up(now);
+        let lease = self.leases.get_mut(&id).filter(|lease| lease.reclaim.is_none());
+        let life = &mut lease.ok_or(RenewError::Ended { id })?.life;
+        let life = life.as_mut().ok_or(RenewError::Unlimited { id })?;
+        self.expiries.remove(&(life.expires, id));
+        *life = Life { ttl, expires: now + ttl };
+        self.expiries.insert((life.expires, id));
+        Ok(life.expires)
+    }
+
+    /// Marks a lease as on its way back, for `beneficiary` where it is for somebody. Its amount
+    /// stays promised until it is released. A lease that is being reclaimed already keeps its
+    /// beneficiary.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such lease any more.
+    pub fn begin_reclaim(
+        &mut self,
+        id: LeaseId,
+        beneficiary: Option<ConsumerId>,
+        now: Timestamp,
+    ) -> Result<(), ReleaseError> {
+        self.catch_up(now);
+        let lease = self.leases.get_mut(&id).ok_or(ReleaseError::Ended { id })?;
+        if lease.reclaim.is_none() {
+            lease.reclaim = Some(Reclaim { beneficiary });
+            self.reclaiming = self.reclaiming.saturating_add(&lease.amount);
+        }
+        Ok(())
+    }
+
+    /// Changes what may be promised in all. Below what is promised, the difference is a debt that
+    /// releases pay before anything is granted there. Waiters that can't fit any more are refused.
+    pub fn set_limit(&mut self, limit: ResourceVector, now: Timestamp) {
+        self.limit = limit;
+        for ticket in self.line.pick(|waiter| !waiter.request.amount().fits_in(&limit)) {
+            self.refuse_waiter(ticket, |request| {
+                let amount = request.amount();
+                let dimension = amount.first_exceeding(&limit)?;
+                let why = never_fits(dimension, amount, &limit);
+                Some(AllocateError::NeverFits { consumer: request.consumer().clone(), why })
+            });
+        }
+        self.serve(now);
+    }
+
+    /// Ends leases, waits and earmarks whose time has passed.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.catch_up(now);
+    }
+
+    /// When [`expire`](Self::expire) has something to do next.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let lease = self.expiries.first().map(|(expires, _)| *expires);
+        let times = [lease, self.line.next_deadline(), self.earmarks.next_expiry()];
+        times.into_iter().flatten().min()
+    }
+
+    /// Refuses everybody who waits and all who come. Leases go on until they end.
+    pub fn close(&mut self) {
+        self.closed = true;
+        for ticket in self.line.pick(|_| true) {
+            self.refuse_waiter(ticket, |request| {
+                Some(AllocateError::Closed { consumer: request.consumer().clone() })
+            });
+        }
+    }
+
+    /// True after [`close`](Self::close).
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The next decision that has not been taken yet.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What may be promised in all.
+    pub const fn limit(&self) -> &ResourceVector {
+        &self.limit
+    }
+
+    /// What leases hold.
+    pub const fn promised(&self) -> &ResourceVector {
+        &self.promised
+    }
+
+    fn refuse(&self, request: &ResourceRequest, _: Timestamp) -> Result<(), AllocateError> {
+        let (consumer, amount) = (request.consumer(), request.amount());
+        if self.closed {
+            return Err(AllocateError::Closed { consumer: consumer.clone() });
+        }
+        let whole = amount.first_exceeding(&self.limit);
+        let why = whole.map(|dimension| never_fits(dimension, amount, &self.limit));
+        match why.or_else(|| self.tenants.never_fits(request.tenant(), amount)) {
+            Some(why) => Err(AllocateError::NeverFits { consumer: consumer.clone(), why }),
+            None => Ok(()),
+        }
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+}
+
+/// `room` with nothing in the dimensions of `kept`.
+fn without(room: &ResourceVector, kept: DimensionSet) -> ResourceVector {
+    let kept_in = |one: &ResourceVector| DimensionSet::of(one).meets(kept);
+    room.iter().fold(ResourceVector::ZERO, |left, (dimension, count)| {
+        let one = ResourceVector::new().with(dimension, count);
+        if kept_in(&one) { left } else { left.saturating_add(&one) }
+    })
+}

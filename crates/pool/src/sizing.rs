@@ -1,0 +1,140 @@
+//! How large a pool should be.
+
+mod erlang;
+
+use std::fmt;
+use std::time::Duration;
+
+use plimsoll_core_types::{Dimension, PoolMetrics, Ratio, Reason};
+
+pub use erlang::{ErlangC, wait_probability};
+
+/// What a policy makes of a pool's metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SizeAdvice {
+    /// How many there should be.
+    pub size: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Says how large a pool should be.
+pub trait SizingPolicy: Send + Sync + fmt::Debug {
+    /// The size that serves what `metrics` show.
+    fn size(&self, metrics: &PoolMetrics) -> SizeAdvice;
+}
+
+/// Always this many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fixed(pub usize);
+
+impl SizingPolicy for Fixed {
+    fn size(&self, _: &PoolMetrics) -> SizeAdvice {
+        SizeAdvice { size: self.0, reason: Reason::Requested }
+    }
+}
+
+/// As many as keep utilization at a target.
+///
+/// The rule of the Kubernetes horizontal pod autoscaler: `ceil(size × utilization ÷ target)`, left
+/// alone within a tolerance. Whoever waits counts as use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UtilizationTarget {
+    /// What utilization should be. Default 0.7.
+    pub target: Ratio,
+    /// Utilization this far off, as a share of the target, changes nothing. Default 0.1.
+    pub tolerance: Ratio,
+    /// The smallest size. Default 1.
+    pub least: usize,
+    /// The largest size. Default 1024.
+    pub most: usize,
+}
+
+impl Default for UtilizationTarget {
+    fn default() -> Self {
+        Self {
+            target: Ratio::saturating(0.7),
+            tolerance: Ratio::saturating(0.1),
+            least: 1,
+            most: 1024,
+        }
+    }
+}
+
+impl SizingPolicy for UtilizationTarget {
+    fn size(&self, metrics: &PoolMetrics) -> SizeAdvice {
+        let busy = metrics.utilization.get() * metrics.size as f64;
+        let wanted = (busy + metrics.waiting as f64) / self.target.get().max(f64::EPSILON);
+        let off = (wanted / metrics.size.max(1) as f64 - 1.0).abs();
+        let (what, current) = ("utilization".to_owned(), metrics.utilization.get());
+        if off <= self.tolerance.get() {
+            let size = clamp(metrics.size, self.least, self.most);
+            return SizeAdvice { size, reason: Reason::AsGood { what, current } };
+        }
+        // A float above what usize can hold becomes its largest value.
+        let size = clamp(wanted.ceil() as usize, self.least, self.most);
+        let candidate = busy / size.max(1) as f64;
+        SizeAdvice { size, reason: Reason::Better { what, current, candidate } }
+    }
+}
+
+/// `size` within the bounds; the lower bound wins where they cross.
+fn clamp(size: usize, least: usize, most: usize) -> usize {
+    size.min(most).max(least)
+}
+
+/// The reason of a size that demand asks for.
+fn demand(size: usize) -> Reason {
+    Reason::Demand { wanted: size as u64, dimension: Dimension::Slots }
+}
+
+/// The reason of a size that can't be told yet.
+fn too_few(seen: u64, needed: usize) -> Reason {
+    Reason::TooFewSamples { seen: usize::try_from(seen).unwrap_or(usize::MAX), needed }
+}
+
+/// Seconds, never zero.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64().max(f64::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_core_types::Timestamp;
+
+    pub(super) fn metrics(size: usize, utilization: f64, waiting: usize) -> PoolMetrics {
+        PoolMetrics {
+            at: Timestamp::ZERO,
+            window: Duration::from_secs(10),
+            size,
+            in_use: 0,
+            idle: 0,
+            waiting,
+            arrivals: 1000,
+            served: 1000,
+            timed_out: 0,
+            mean_hold: Duration::from_millis(100),
+            mean_wait: Duration::ZERO,
+            wait_p99: Duration::ZERO,
+            mean_create: Duration::from_millis(5),
+            utilization: Ratio::saturating(utilization),
+        }
+    }
+
+    #[test]
+    fn utilization_is_brought_to_its_target_and_left_there() {
+        let policy = UtilizationTarget::default();
+        let check = |size, utilization, waiting, expected| {
+            assert_eq!(policy.size(&metrics(size, utilization, waiting)).size, expected);
+        };
+        check(10, 0.7, 0, 10);
+        check(10, 0.75, 0, 10);
+        check(10, 1.0, 0, 15);
+        check(10, 1.0, 4, 20);
+        check(10, 0.1, 0, 2);
+        check(10, 0.0, 0, 1);
+        check(0, 0.0, 3, 5);
+        check(2000, 1.0, 0, 1024);
+    }
+}
