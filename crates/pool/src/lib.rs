@@ -5,6 +5,7 @@
 //! - The **ledger** ([`LedgerPool`], [`ledger::Ledger`]) hands out quantities: memory, CPU,
 //!   accelerator memory, slots, as one vector, whole or not at all. It is the only owner of what
 //!   is promised.
+//! - The **instance pool** ([`Pool`]) lends warm objects: connections, sessions, loaded models.
 //!
 //! Beside them stands [`sizing`]: how large a pool should be.
 //!
@@ -27,9 +28,13 @@
 //! # }
 //! ```
 
+mod instance;
 pub mod ledger;
 mod service;
 pub mod sizing;
 
+pub use instance::{
+    Counts, GetError, Lent, Manager, Pool, PoolConfig, PoolConfigError, PoolStatus,
+};
 pub use ledger::{LedgerConfig, LedgerConfigError, TenantConfig};
 pub use service::{LedgerPool, PoolEvent, PoolEventKind};
