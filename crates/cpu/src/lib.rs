@@ -1,1 +1,16 @@
 //! Effective cores, CPU usage, thread plans and throttles.
+
+pub mod balance;
+mod config;
+mod host;
+mod kept;
+mod os;
+pub mod process;
+mod service;
+pub mod threads;
+mod usage;
+
+pub use config::CpuConfig;
+pub use host::*;
+pub use service::{CpuService, CpuStatus};
+pub use usage::ClassUsage;
