@@ -22,7 +22,7 @@ impl Loop {
         } else {
             self.apply(&planned, config).await
         };
-        Decision { at, planned, outcome }
+        Decision { at, planned, outcome, effect: None }
     }
 
     async fn apply(
