@@ -17,6 +17,8 @@ pub(super) struct Group {
     limits: Vec<KeptFile>,
     usage: KeptFile,
     stat: Option<KeptFile>,
+    /// The least limit of ancestors that can't be seen from here, when it was opened.
+    hidden: Option<Bytes>,
 }
 
 /// What bounds a group: the least of its limit files. `None` without a limit.
@@ -44,7 +46,14 @@ impl Group {
                     let problem = format!("{error}; its page cache counts as used");
                     notes.push(ProbeNote { source: format!("{name}/memory.stat"), problem });
                 }
-                Some(Self { version: level.version, name, limits, usage, stat: stat.ok() })
+                Some(Self {
+                    version: level.version,
+                    name,
+                    limits,
+                    usage,
+                    stat: stat.ok(),
+                    hidden: None,
+                })
             }
             (limit, usage) => {
                 let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
@@ -67,7 +76,7 @@ impl Group {
         buffer: &mut Vec<u8>,
         notes: &mut Vec<ProbeNote>,
     ) -> io::Result<Limit> {
-        let mut least = None;
+        let mut least = self.hidden;
         for file in &self.limits {
             let text = file.read(buffer)?;
             let trimmed = text.trim_ascii();
@@ -110,13 +119,16 @@ impl Group {
         Ok(sum.saturating_add(Bytes::new(slab.unwrap_or(0))))
     }
 
-    /// The least limit of ancestors that can't be seen from here, where the kernel tells it (v1).
-    pub(super) fn hidden_limit(&self, buffer: &mut Vec<u8>) -> Limit {
-        if self.version == Version::V2 {
-            return None;
+    /// Takes the limits of ancestors that can't be seen from here into account, where the kernel
+    /// tells them (v1) and they are less than `visible`, the least that can be seen.
+    pub(super) fn look_behind(&mut self, visible: Bytes, buffer: &mut Vec<u8>) {
+        if self.version == Version::V1
+            && let Some(stat) = &self.stat
+            && let Ok(text) = stat.read(buffer)
+        {
+            let told = number_after(text, b"hierarchical_memory_limit").map(Bytes::new);
+            self.hidden = told.filter(|hidden| *hidden < visible);
         }
-        let text = self.stat.as_ref()?.read(buffer).ok()?;
-        number_after(text, b"hierarchical_memory_limit").map(Bytes::new)
     }
 
     /// Everything about it.

@@ -19,6 +19,8 @@ use meminfo::MemInfo;
 
 /// How often this process's place among the groups is looked up anew: it may have been moved.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(10);
+/// The same where a group can't be read any more.
+const LOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the files below `root`, keeping their descriptors.
 #[derive(Debug)]
@@ -32,7 +34,6 @@ pub(super) struct Kernel {
 #[derive(Debug)]
 struct Place {
     since: Timestamp,
-    cgroup: String,
     meminfo: Option<KeptFile>,
     /// The host's, and that of the process's own group where it has one.
     stalls: Vec<KeptFile>,
@@ -67,7 +68,7 @@ impl Kernel {
             }
         }
         let pressure = place.pressure(buffer, &mut notes);
-        if lost {
+        if lost && now.saturating_since(place.since) >= LOST_EVERY {
             // The group may be gone, or this process may be in another by now.
             self.place = None;
         }
@@ -82,11 +83,9 @@ impl Kernel {
         let host = place.host(buffer, &mut notes)?;
         let mut bounds = Vec::new();
         for group in &place.groups {
-            let bound = group.limit(host.total, buffer, &mut notes).and_then(|limit| {
-                let hidden = group.hidden_limit(buffer).filter(|hidden| *hidden < host.total);
-                let least = limit.into_iter().chain(hidden).min();
-                least.map(|limit| group.bound(limit, buffer)).transpose()
-            });
+            let limit = group.limit(host.total, buffer, &mut notes);
+            let bound =
+                limit.and_then(|limit| limit.map(|limit| group.bound(limit, buffer)).transpose());
             match bound {
                 Ok(bound) => bounds.extend(bound),
                 Err(error) => notes.push(unread(group, &error)),
@@ -100,16 +99,8 @@ impl Kernel {
 
 /// The open files, looked up anew where that is due.
 fn keep<'p>(slot: &'p mut Option<Place>, root: &Path, now: Timestamp) -> &'p Place {
-    let due = |place: &Place| now.saturating_since(place.since) >= LOOK_UP_EVERY;
-    let kept = match slot.take() {
-        Some(mut place) if due(&place) => {
-            place.since = now;
-            let unmoved =
-                read_text(root, "proc/self/cgroup").is_ok_and(|cgroup| cgroup == place.cgroup);
-            unmoved.then_some(place)
-        }
-        place => place,
-    };
+    let fresh = |place: &Place| now.saturating_since(place.since) < LOOK_UP_EVERY;
+    let kept = slot.take().filter(fresh);
     slot.insert(kept.unwrap_or_else(|| Place::look_up(root, now)))
 }
 
@@ -128,7 +119,8 @@ impl Place {
         let mounts = text("proc/self/mountinfo", lost);
         let levels = hierarchy::levels(&cgroup, &mounts);
         let groups = levels.iter().filter_map(|level| Group::open(root, level, &mut notes));
-        let groups = groups.collect();
+        let mut groups: Vec<Group> = groups.collect();
+        look_behind(&mut groups);
         let mut stalls = Vec::new();
         match KeptFile::open(root.join("proc/pressure/memory")) {
             Ok(file) => stalls.push(file),
@@ -143,7 +135,7 @@ impl Place {
             stalls.extend(KeptFile::open(dir.join("memory.pressure")));
         }
         let meminfo = KeptFile::open(root.join("proc/meminfo")).ok();
-        Self { since: now, cgroup, meminfo, stalls, groups, notes }
+        Self { since: now, meminfo, stalls, groups, notes }
     }
 
     fn host(
@@ -180,6 +172,18 @@ impl Place {
             }
         }
         worst
+    }
+}
+
+/// Has the process's own group look for limits of ancestors that can't be seen.
+fn look_behind(groups: &mut [Group]) {
+    let (mut buffer, mut unnoted) = (Vec::new(), Vec::new());
+    let limits = groups
+        .iter()
+        .filter_map(|group| group.limit(Bytes::MAX, &mut buffer, &mut unnoted).ok().flatten());
+    let visible = limits.min().unwrap_or(Bytes::MAX);
+    if let Some(own) = groups.first_mut() {
+        own.look_behind(visible, &mut buffer);
     }
 }
 
