@@ -1,5 +1,6 @@
 //! Effective cores, CPU usage, thread plans and throttles.
 
+pub mod account;
 pub mod balance;
 mod config;
 mod host;
