@@ -8,7 +8,9 @@ mod kept;
 mod os;
 pub mod process;
 mod service;
+mod sync;
 pub mod threads;
+pub mod throttle;
 mod usage;
 
 pub use config::CpuConfig;

@@ -55,6 +55,7 @@ pub struct Accountant {
 
 #[derive(Debug)]
 struct Shared {
+    meters: AtomicU32,
     clock: Arc<dyn CpuClock>,
     cost: ReadingCost,
     budget: Budget,
@@ -69,6 +70,8 @@ pub struct Meter(Arc<Cell>);
 #[derive(Debug)]
 #[repr(align(128))]
 struct Cell {
+    /// Sets its random numbers apart from those of other classes.
+    number: u32,
     shared: Arc<Shared>,
     /// Estimated CPU time, in nanoseconds.
     cpu: AtomicU64,
@@ -109,7 +112,7 @@ impl Accountant {
             most_overhead: config.most_overhead,
             most_interval: config.most_interval,
         };
-        let shared = Arc::new(Shared { clock, cost, budget });
+        let shared = Arc::new(Shared { meters: AtomicU32::new(0), clock, cost, budget });
         let rest = Meter::new(Arc::clone(&shared));
         let meters = Mutex::new(BTreeMap::new());
         Self { shared, most_classes: config.most_classes, meters, rest }
@@ -146,7 +149,9 @@ impl Accountant {
 
 impl Meter {
     fn new(shared: Arc<Shared>) -> Self {
+        let number = shared.meters.fetch_add(1, Ordering::Relaxed);
         Self(Arc::new(Cell {
+            number,
             shared,
             cpu: AtomicU64::new(0),
             polls: AtomicU64::new(0),
@@ -201,8 +206,8 @@ pub(crate) struct PollMeter {
 impl PollMeter {
     fn new(meter: Meter) -> Self {
         let number = meter.0.futures.fetch_add(1, Ordering::Relaxed);
-        // Different for each future and each class: the cell's address sets classes apart.
-        let seed = number ^ (Arc::as_ptr(&meter.0) as u64).rotate_left(32);
+        // Different for each future and each class, and the same in every run.
+        let seed = number ^ (u64::from(meter.0.number) << 32);
         let mut polls = Self { left: 0, drawn: 0, weight: 1, random: Random::new(seed), meter };
         polls.draw();
         polls

@@ -180,7 +180,7 @@ mod tests {
             // Off by chance alone, and by little of that.
             let (error, chance) = ((estimate - truth).abs(), variance.sqrt());
             assert!(error < 4.0 * chance, "kind {kind}: {estimate} for {truth}, {chance}");
-            assert!(chance < 0.05 * truth, "kind {kind}: {chance} of {truth}");
+            assert!(chance < 0.1 * truth, "kind {kind}: {chance} of {truth}");
             let overhead = f64::from(measured) * 1000.0 / truth;
             assert!(overhead < 0.08, "kind {kind}: {overhead}");
         }
