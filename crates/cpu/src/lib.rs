@@ -1,5 +1,6 @@
 //! Effective cores, CPU usage, thread plans and throttles.
 
+pub mod account;
 pub mod balance;
 mod config;
 mod host;
@@ -7,7 +8,9 @@ mod kept;
 mod os;
 pub mod process;
 mod service;
+mod sync;
 pub mod threads;
+pub mod throttle;
 mod usage;
 
 pub use config::CpuConfig;

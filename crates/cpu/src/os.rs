@@ -9,12 +9,11 @@ pub(crate) fn available_cores() -> Millicores {
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use clocks::process_cpu_time;
+pub(crate) use clocks::{process_cpu_time, thread_cpu_time};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 
-/// CPU clocks. The safe wrappers at hand know neither another process's clock nor, without a
-/// system call's worth of checks, the thread's own.
+/// CPU clocks, of which no safe wrapper at hand knows another process's.
 #[cfg(target_os = "linux")]
 mod clocks {
     #![expect(unsafe_code, reason = "no safe wrapper reads the CPU clock of another process")]
@@ -29,6 +28,12 @@ mod clocks {
         // then 2 for time as the scheduler counts it. The C library's function of that purpose
         // makes the same, and one more system call.
         read((!pid << 3) | 2)
+    }
+
+    /// CPU time of the calling thread.
+    pub(crate) fn thread_cpu_time() -> Duration {
+        // It can't fail: every kernel has this clock.
+        read(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
     }
 
     fn read(clock: libc::clockid_t) -> Option<Duration> {
@@ -64,4 +69,14 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn affinity_of(_: u32) -> Option<crate::host::CpuList> {
     None
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn thread_cpu_time() -> std::time::Duration {
+    use std::sync::LazyLock;
+
+    use plimsoll_core_types::{Clock as _, SystemClock, Timestamp};
+
+    static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+    CLOCK.now().saturating_since(Timestamp::ZERO)
 }
