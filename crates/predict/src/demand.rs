@@ -29,10 +29,12 @@ use plimsoll_core_types::{Quantiles, Ratio};
 /// ```
 pub fn arrival_probability(rate: &Quantiles, within: Duration) -> Ratio {
     let seconds = within.as_secs_f64();
-    let expected = rate.values().map(|value| value.max(0.0) * seconds);
+    // Beyond a thousand expected requests, none is impossible to the last digit of a float.
+    let expected = rate.values().map(|value| (value.max(0.0) * seconds).min(1e3));
     let levels = Quantiles::LEVELS;
     let last = levels.len() - 1;
-    let mut some = levels[0] * some_at(expected[0]) + (1.0 - levels[last]) * some_at(expected[last]);
+    let mut some =
+        levels[0] * some_at(expected[0]) + (1.0 - levels[last]) * some_at(expected[last]);
     for index in 1..levels.len() {
         let mass = levels[index] - levels[index - 1];
         some += mass * some_between(expected[index - 1], expected[index]);
@@ -46,7 +48,8 @@ pub fn mean(quantiles: &Quantiles) -> f64 {
     let last = levels.len() - 1;
     let mut sum = levels[0] * values[0] + (1.0 - levels[last]) * values[last];
     for index in 1..levels.len() {
-        sum += (levels[index] - levels[index - 1]) * f64::midpoint(values[index], values[index - 1]);
+        sum +=
+            (levels[index] - levels[index - 1]) * f64::midpoint(values[index], values[index - 1]);
     }
     sum
 }
