@@ -6,7 +6,11 @@
 //! Simulated figures are not measured ones. What a run leaves out stands in the documentation of
 //! its module.
 
+pub mod generate;
 mod queue;
+mod random;
 pub mod serving;
+pub mod trace;
 
 pub use queue::EventQueue;
+pub use random::Random;

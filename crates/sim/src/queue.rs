@@ -47,6 +47,11 @@ impl<E> EventQueue<E> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
     }
 
+    /// When the next event happens.
+    pub fn next_at(&self) -> Option<Timestamp> {
+        self.heap.peek().map(|Reverse(entry)| entry.at)
+    }
+
     /// How many events are to come.
     pub fn len(&self) -> usize {
         self.heap.len()

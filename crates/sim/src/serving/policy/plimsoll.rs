@@ -8,10 +8,10 @@ use plimsoll_core_types::{
     Priority, ResourceForecast, ResourcePredictor, ResourceRequest, ResourceVector, Sample,
     SeriesKey, SystemSnapshot, TicketId, Timestamp, UsageHistory,
 };
-use plimsoll_integration::{ConfigError, PlanConfig, Planner};
+use plimsoll_integration::{ConfigError, PlanConfig, Planner, check_pool};
 use plimsoll_pool::ledger::{Event, Ledger, LedgerConfig, LedgerConfigError, Outcome};
 
-use super::{Command, Happening, ModelState, ModelView, Policy};
+use crate::serving::{Command, Happening, HostView, ModelState, ModelView, Policy};
 
 /// How often request rates are sampled for forecasts.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
@@ -31,6 +31,10 @@ pub struct Plimsoll {
     tickets: BTreeMap<TicketId, usize>,
     series: BTreeMap<usize, Series>,
     prewarms: usize,
+    decisions: usize,
+    host: Option<HostView>,
+    /// The limit was lowered below what was promised, and that has not been made good yet.
+    lowered: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +75,15 @@ impl Plimsoll {
             tickets: BTreeMap::new(),
             series: BTreeMap::new(),
             prewarms: 0,
+            decisions: 0,
+            host: None,
+            lowered: false,
         })
+    }
+
+    /// How many actions its planner has decided on.
+    pub const fn decisions(&self) -> usize {
+        self.decisions
     }
 
     /// How many loads were begun ahead of their requests.
@@ -136,6 +148,7 @@ impl Plimsoll {
         let snapshot = self.snapshot(models, now);
         let mut commands = Vec::new();
         for planned in self.planner.plan(&snapshot) {
+            self.decisions += 1;
             match planned.action {
                 Action::Evict { model, beneficiary } => {
                     let Some(index) = find(models, &model) else { continue };
@@ -151,6 +164,13 @@ impl Plimsoll {
                     let deadline = Some(now + PREWARM_WITHIN);
                     let priority = Priority::BestEffort;
                     commands.extend(self.request(index, &models[index], priority, deadline, now));
+                }
+                Action::Replace { model } => {
+                    commands.extend(find(models, &model).map(Command::Replace));
+                }
+                Action::SetLimit { limit } => {
+                    self.ledger.set_limit(limit, now);
+                    self.lowered = !self.ledger.promised().fits_in(&limit);
                 }
                 _ => {}
             }
@@ -175,11 +195,11 @@ impl Plimsoll {
 
     fn snapshot(&self, models: &[ModelView], now: Timestamp) -> SystemSnapshot {
         let forecasts = self.series.values().filter_map(|series| series.forecast.clone());
-        let engine = |(index, model): (usize, &ModelView)| self.engine(index, model);
+        let engine = |(index, model): (usize, &ModelView)| self.engine(index, model, now);
         SystemSnapshot {
             at: now,
-            capacity: *self.ledger.limit(),
-            used: ResourceVector::ZERO,
+            capacity: self.host.map_or(ResourceVector::ZERO, |host| host.capacity),
+            used: self.host.map_or(ResourceVector::ZERO, |host| host.used),
             pool: self.ledger.status(now),
             engines: models.iter().enumerate().map(engine).collect(),
             forecasts: forecasts.collect(),
@@ -189,7 +209,7 @@ impl Plimsoll {
         }
     }
 
-    fn engine(&self, index: usize, model: &ModelView) -> EngineSnapshot {
+    fn engine(&self, index: usize, model: &ModelView, now: Timestamp) -> EngineSnapshot {
         let lease = self.leases.get(&index).copied();
         let amount = model.spec.amount;
         let held = if lease.is_some() { amount } else { ResourceVector::ZERO };
@@ -202,8 +222,8 @@ impl Plimsoll {
             believed: amount,
             lease,
             promised: held,
-            used: held,
-            peak: held,
+            used: model.used,
+            peak: model.used,
             samples: 0,
             slots: model.spec.slots,
             threads: 0,
@@ -213,8 +233,8 @@ impl Plimsoll {
             last_used: model.last_used,
             ready_since: model.ready_since,
             load_time: model.spec.load_time,
-            silent: Duration::ZERO,
-            missed_probes: 0,
+            silent: now.saturating_since(model.answered),
+            missed_probes: model.missed_probes,
         }
     }
 
@@ -252,7 +272,7 @@ impl Policy for Plimsoll {
         let mut commands = Vec::new();
         match what {
             Happening::Tick => commands.extend(self.plan(models, now)),
-            Happening::Stopped(index) => {
+            Happening::Stopped(index) | Happening::Died(index) => {
                 if let Some(lease) = self.leases.remove(&index) {
                     // Its lease has no time to live, so the ledger knows it still.
                     let _ = self.ledger.release(lease, now);
@@ -266,7 +286,31 @@ impl Policy for Plimsoll {
             }
         }
         commands.extend(self.settle());
+        self.lowered &= !self.ledger.promised().fits_in(self.ledger.limit());
         commands
+    }
+
+    fn see_host(&mut self, host: &HostView) {
+        self.host = Some(*host);
+    }
+
+    fn audit(&self, models: &[ModelView], now: Timestamp) -> Vec<String> {
+        let status = self.ledger.status(now);
+        let broken = check_pool(&status, self.lowered).into_iter().filter(|check| !check.holds);
+        let mut findings: Vec<_> =
+            broken.map(|check| format!("{}: {}", check.name, check.detail)).collect();
+        for (index, model) in models.iter().enumerate() {
+            let holds = model.state != ModelState::Stopped;
+            if holds != self.leases.contains_key(&index) {
+                findings.push(format!("{} is {:?}, lease: {}", model.spec.id, model.state, !holds));
+            }
+            let waits = self.tickets.values().any(|waiting| *waiting == index);
+            let fits = model.spec.amount.fits_in(self.ledger.limit());
+            if !holds && model.queued > 0 && !waits && fits {
+                findings.push(format!("{} is asked for, and waits for no lease", model.spec.id));
+            }
+        }
+        findings
     }
 }
 
