@@ -13,15 +13,22 @@ use super::draft::Draft;
 
 /// A set of models that would give way.
 pub(super) struct Victims<'a> {
-    pub(super) engines: Vec<(&'a EngineSnapshot, Ratio)>,
+    pub(super) engines: Vec<Victim<'a>>,
+}
+
+/// A model that would give way, how probably it is needed again, and what its return costs then.
+#[derive(Clone, Copy)]
+pub(super) struct Victim<'a> {
+    engine: &'a EngineSnapshot,
+    need: Ratio,
+    return_cost: Duration,
 }
 
 impl Victims<'_> {
-    /// Seconds of loading that giving them up is expected to cost.
+    /// Seconds of waiting that giving them up is expected to cost.
     pub(super) fn expected_cost(&self) -> f64 {
-        let cost = |(engine, need): &(&EngineSnapshot, Ratio)| {
-            need.min_one().get() * engine.load_time.as_secs_f64()
-        };
+        let cost =
+            |victim: &Victim<'_>| victim.need.min_one().get() * victim.return_cost.as_secs_f64();
         self.engines.iter().map(cost).sum()
     }
 }
@@ -53,29 +60,30 @@ impl Planner {
         lacking: &ResourceVector,
         even_at_work: bool,
     ) -> Option<Victims<'a>> {
-        let weighed: Vec<_> =
-            draft.resident().map(|engine| (engine, self.need(engine, draft))).collect();
+        let weighed: Vec<_> = draft.resident().map(|engine| self.weigh(engine, draft)).collect();
         let candidates: Vec<_> = weighed
             .iter()
-            .filter(|(engine, _)| even_at_work || is_idle(engine))
-            .map(|(engine, need)| candidate(engine, *need, draft))
+            .filter(|victim| even_at_work || is_idle(victim.engine))
+            .filter(|victim| !is_suspect(victim.engine))
+            .map(|victim| candidate(victim, draft))
             .collect();
         let config = ResidencyConfig { min_residence: self.config.min_residence };
         let chosen = residency::choose_victims(&candidates, lacking, &config)?;
-        let engines = weighed.into_iter().filter(|(e, _)| chosen.contains(&e.model)).collect();
+        let engines = weighed.into_iter().filter(|v| chosen.contains(&v.engine.model)).collect();
         Some(Victims { engines })
     }
 
-    fn need(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> Ratio {
+    fn weigh<'a>(&self, engine: &'a EngineSnapshot, draft: &Draft<'_>) -> Victim<'a> {
         let within = self.config.lookahead.max(engine.load_time);
-        self.needs.within(engine, draft.snapshot, within)
+        let need = self.needs.within(engine, draft.snapshot, within);
+        Victim { engine, need, return_cost: self.needs.return_cost(engine, draft.snapshot) }
     }
 }
 
 impl<'a> Victims<'a> {
     /// Puts their evictions into the plan, for `beneficiary`.
     pub(super) fn evict(&self, draft: &mut Draft<'a>, beneficiary: &ConsumerId) {
-        for (engine, need) in &self.engines {
+        for Victim { engine, need, .. } in &self.engines {
             let action = Action::Evict {
                 model: engine.model.clone(),
                 beneficiary: Some(beneficiary.clone()),
@@ -92,6 +100,12 @@ impl<'a> Victims<'a> {
     }
 }
 
+/// True where it has missed a probe: whether it hangs is found out first. A hung engine would
+/// keep whoever waits for its room waiting until it is given up, and its requests with them.
+const fn is_suspect(engine: &EngineSnapshot) -> bool {
+    engine.missed_probes > 0
+}
+
 fn is_idle(engine: &EngineSnapshot) -> bool {
     engine.in_progress == 0 && engine.waiting == 0
 }
@@ -104,7 +118,8 @@ fn idle_for(engine: &EngineSnapshot, draft: &Draft<'_>) -> Duration {
     draft.snapshot.at.saturating_since(since)
 }
 
-fn candidate(engine: &EngineSnapshot, need: Ratio, draft: &Draft<'_>) -> Candidate {
+fn candidate(victim: &Victim<'_>, draft: &Draft<'_>) -> Candidate {
+    let Victim { engine, need, return_cost } = *victim;
     let now = draft.snapshot.at;
     Candidate {
         model: engine.model.clone(),
@@ -112,7 +127,7 @@ fn candidate(engine: &EngineSnapshot, need: Ratio, draft: &Draft<'_>) -> Candida
             bytes: bytes_of(&engine.promised),
             cost: Duration::ZERO,
             need,
-            return_cost: engine.load_time,
+            return_cost,
         },
         amount: engine.promised,
         pinned: engine.pinned,

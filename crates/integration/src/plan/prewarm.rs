@@ -28,7 +28,8 @@ impl Planner {
             .filter(|e| e.believed.fits_in(&draft.snapshot.pool.limit))
             .filter_map(|e| self.probability(e, draft).map(|(p, within)| (e, p, within)))
             .collect();
-        wanted.sort_by(|a, b| saving(b.0, b.1).total_cmp(&saving(a.0, a.1)));
+        wanted
+            .sort_by(|a, b| self.saving(draft, b.0, b.1).total_cmp(&self.saving(draft, a.0, a.1)));
         for (engine, probability, within) in wanted {
             if self.prewarm(draft, engine, probability, within) {
                 return;
@@ -58,7 +59,7 @@ impl Planner {
         if !engine.believed.fits_in(&draft.free) {
             let lacking = engine.believed.saturating_sub(&draft.free);
             let Some(victims) = self.victims(draft, &lacking, false) else { return false };
-            if victims.expected_cost() > WORTH * saving(engine, probability) {
+            if victims.expected_cost() > WORTH * self.saving(draft, engine, probability) {
                 return false;
             }
             if !self.cool.allow("prewarm", engine.model.as_str(), now, self.config.cool_down) {
@@ -74,11 +75,12 @@ impl Planner {
         draft.push(Action::Prewarm { model: engine.model.clone() }, reason);
         true
     }
-}
 
-/// Seconds of waiting that loading it ahead is expected to save.
-fn saving(engine: &EngineSnapshot, probability: Ratio) -> f64 {
-    probability.min_one().get() * engine.load_time.as_secs_f64()
+    /// Seconds of waiting that loading it ahead is expected to save.
+    fn saving(&self, draft: &Draft<'_>, engine: &EngineSnapshot, probability: Ratio) -> f64 {
+        let return_cost = self.needs.return_cost(engine, draft.snapshot);
+        probability.min_one().get() * return_cost.as_secs_f64()
+    }
 }
 
 /// True while anything loads or waits to: a prewarm must not compete with what is asked for.
