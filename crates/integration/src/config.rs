@@ -143,6 +143,21 @@ pub struct ConfigError {
     allowed: &'static str,
 }
 
+impl ConfigError {
+    pub(crate) fn new(
+        field: &'static str,
+        value: impl std::fmt::Display,
+        allowed: &'static str,
+    ) -> Self {
+        Self { field, value: value.to_string(), allowed }
+    }
+
+    /// Which field.
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,8 @@ mod metrics;
 mod needs;
 mod optimizer;
 mod plan;
+pub mod resilience;
+mod sync;
 mod verdicts;
 
 pub use config::{ConfigError, OptimizerConfig, PlanConfig};
