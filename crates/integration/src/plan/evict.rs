@@ -11,6 +11,9 @@ use plimsoll_core_types::{
 use super::Planner;
 use super::draft::Draft;
 
+/// More regrets in a row than this protect no longer: whoever waits must be helped some day.
+const MOST_REGRETS: u32 = 2;
+
 /// A set of models that would give way.
 pub(super) struct Victims<'a> {
     pub(super) engines: Vec<(&'a EngineSnapshot, Ratio)>,
@@ -36,7 +39,7 @@ impl Planner {
                 let impatient = self.out_of_patience(waiter, draft);
                 let lacking = waiter.amount.saturating_sub(&draft.free);
                 let Some(victims) = self.victims(draft, &lacking, impatient) else { continue };
-                victims.evict(draft, &waiter.consumer);
+                self.evict(draft, &victims, &waiter.consumer);
             }
             draft.take(&waiter.amount);
         }
@@ -58,12 +61,35 @@ impl Planner {
         let candidates: Vec<_> = weighed
             .iter()
             .filter(|(engine, _)| even_at_work || is_idle(engine))
+            .filter(|(engine, _)| !self.is_protected(engine, draft))
             .map(|(engine, need)| candidate(engine, *need, draft))
             .collect();
         let config = ResidencyConfig { min_residence: self.config.min_residence };
         let chosen = residency::choose_victims(&candidates, lacking, &config)?;
         let engines = weighed.into_iter().filter(|(e, _)| chosen.contains(&e.model)).collect();
         Some(Victims { engines })
+    }
+
+    /// A model whose eviction was regretted stays for longer the next time.
+    fn is_protected(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> bool {
+        let regrets = self.verdicts.failures("evict", engine.model.as_str());
+        let now = draft.snapshot.at;
+        let resident = now.saturating_since(engine.ready_since.unwrap_or(now));
+        regrets > 0 && resident < self.config.min_residence * (1 << regrets.min(MOST_REGRETS))
+    }
+
+    /// Puts the evictions of `victims` into the plan, for `beneficiary`.
+    pub(super) fn evict<'a>(
+        &mut self,
+        draft: &mut Draft<'a>,
+        victims: &Victims<'a>,
+        beneficiary: &ConsumerId,
+    ) {
+        for (engine, _) in &victims.engines {
+            let (now, pause) = (draft.snapshot.at, self.config.cool_down);
+            self.cool.note("evict", engine.model.as_str(), now, pause);
+        }
+        victims.evict(draft, beneficiary);
     }
 
     fn need(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> Ratio {
@@ -73,8 +99,7 @@ impl Planner {
 }
 
 impl<'a> Victims<'a> {
-    /// Puts their evictions into the plan, for `beneficiary`.
-    pub(super) fn evict(&self, draft: &mut Draft<'a>, beneficiary: &ConsumerId) {
+    fn evict(&self, draft: &mut Draft<'a>, beneficiary: &ConsumerId) {
         for (engine, need) in &self.engines {
             let action = Action::Evict {
                 model: engine.model.clone(),
