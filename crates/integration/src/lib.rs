@@ -18,10 +18,12 @@ mod metrics;
 mod needs;
 mod optimizer;
 mod plan;
+pub mod resilience;
+mod sync;
 mod verdicts;
 
-pub use config::{ConfigError, OptimizerConfig, PlanConfig};
+pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling};
 pub use invariants::check_pool;
 pub use optimizer::Optimizer;
 pub use plan::Planner;
-pub use verdicts::Verdicts;
+pub use verdicts::{Judged, Verdicts};

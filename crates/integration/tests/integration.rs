@@ -1,5 +1,7 @@
 //! The loop over a real pool, with engines and probes that misbehave on demand.
 
+#![cfg(not(loom))]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +26,7 @@ fn mem(mib: u64) -> ResourceVector {
 /// Engines that do what they are told at once, unless told to hang.
 #[derive(Debug, Default)]
 struct Engines {
-    engines: Mutex<Vec<EngineSnapshot>>,
+    all: Mutex<Vec<EngineSnapshot>>,
     leases: Mutex<Vec<Resource>>,
     applied: Mutex<Vec<PlannedAction>>,
     hangs: AtomicBool,
@@ -57,12 +59,12 @@ impl Engines {
             silent: Duration::ZERO,
             missed_probes: 0,
         };
-        self.engines.lock().push(engine);
+        self.all.lock().push(engine);
         self.leases.lock().extend(lease);
     }
 
     fn stop(&self, model: &ModelId) {
-        let mut engines = self.engines.lock();
+        let mut engines = self.all.lock();
         let engine = engines.iter_mut().find(|engine| engine.model == *model).unwrap();
         let lease = engine.lease.take();
         engine.state = EngineState::Stopped;
@@ -73,7 +75,7 @@ impl Engines {
 #[async_trait]
 impl Fleet for Engines {
     fn engines(&self) -> Vec<EngineSnapshot> {
-        self.engines.lock().clone()
+        self.all.lock().clone()
     }
 
     fn traffic(&self) -> Option<LoadMetrics> {
@@ -154,10 +156,10 @@ impl System {
     }
 
     async fn lease(&self, name: &str, mib: u64) -> Resource {
-        self.pool.allocate(self.request(name, mib)).await.unwrap()
+        self.pool.allocate(Self::request(name, mib)).await.unwrap()
     }
 
-    fn request(&self, name: &str, mib: u64) -> ResourceRequest {
+    fn request(name: &str, mib: u64) -> ResourceRequest {
         ResourceRequest::new(ConsumerId::new(name).unwrap(), mem(mib)).unwrap()
     }
 
@@ -190,7 +192,7 @@ async fn an_idle_model_gives_way_to_one_that_waits() {
     assert!(integration.warnings.iter().any(|w| w == "no predictor: nothing is loaded ahead"));
     assert_eq!(optimizer.tick().await, []);
     let asking = Arc::clone(&system.pool);
-    let request = system.request("wanted", 300);
+    let request = System::request("wanted", 300);
     let waiting = tokio::spawn(async move { asking.allocate(request).await });
     while system.pool.monitor().waiters.is_empty() {
         tokio::task::yield_now().await;
@@ -291,7 +293,7 @@ async fn an_engine_with_a_lease_that_nobody_gave_is_found_out() {
     let optimizer = optimizer(500);
     let integration = optimizer.integrate(system.components()).await.unwrap();
     optimizer.tick().await;
-    system.fleet.engines.lock()[0].lease = Some(LeaseId::new(999));
+    system.fleet.all.lock()[0].lease = Some(LeaseId::new(999));
     // It may have come back between two readings, once.
     optimizer.tick().await;
     assert!(optimizer.validate(&integration).holds());

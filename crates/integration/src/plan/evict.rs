@@ -11,6 +11,9 @@ use plimsoll_core_types::{
 use super::Planner;
 use super::draft::Draft;
 
+/// More regrets in a row than this protect no longer: whoever waits must be helped some day.
+const MOST_REGRETS: u32 = 2;
+
 /// A set of models that would give way.
 pub(super) struct Victims<'a> {
     pub(super) engines: Vec<Victim<'a>>,
@@ -43,7 +46,7 @@ impl Planner {
                 let impatient = self.out_of_patience(waiter, draft);
                 let lacking = waiter.amount.saturating_sub(&draft.free);
                 let Some(victims) = self.victims(draft, &lacking, impatient) else { continue };
-                victims.evict(draft, &waiter.consumer);
+                self.evict(draft, &victims, &waiter.consumer);
             }
             draft.take(&waiter.amount);
         }
@@ -65,12 +68,35 @@ impl Planner {
             .iter()
             .filter(|victim| even_at_work || is_idle(victim.engine))
             .filter(|victim| !is_suspect(victim.engine))
+            .filter(|victim| !self.is_protected(victim.engine, draft))
             .map(|victim| candidate(victim, draft))
             .collect();
         let config = ResidencyConfig { min_residence: self.config.min_residence };
         let chosen = residency::choose_victims(&candidates, lacking, &config)?;
         let engines = weighed.into_iter().filter(|v| chosen.contains(&v.engine.model)).collect();
         Some(Victims { engines })
+    }
+
+    /// A model whose eviction was regretted stays for longer the next time.
+    fn is_protected(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> bool {
+        let regrets = self.verdicts.failures("evict", engine.model.as_str());
+        let now = draft.snapshot.at;
+        let resident = now.saturating_since(engine.ready_since.unwrap_or(now));
+        regrets > 0 && resident < self.config.min_residence * (1 << regrets.min(MOST_REGRETS))
+    }
+
+    /// Puts the evictions of `victims` into the plan, for `beneficiary`.
+    pub(super) fn evict<'a>(
+        &mut self,
+        draft: &mut Draft<'a>,
+        victims: &Victims<'a>,
+        beneficiary: &ConsumerId,
+    ) {
+        for Victim { engine, .. } in &victims.engines {
+            let (now, pause) = (draft.snapshot.at, self.config.cool_down);
+            self.cool.note("evict", engine.model.as_str(), now, pause);
+        }
+        victims.evict(draft, beneficiary);
     }
 
     fn weigh<'a>(&self, engine: &'a EngineSnapshot, draft: &Draft<'_>) -> Victim<'a> {
@@ -81,8 +107,7 @@ impl Planner {
 }
 
 impl<'a> Victims<'a> {
-    /// Puts their evictions into the plan, for `beneficiary`.
-    pub(super) fn evict(&self, draft: &mut Draft<'a>, beneficiary: &ConsumerId) {
+    fn evict(&self, draft: &mut Draft<'a>, beneficiary: &ConsumerId) {
         for Victim { engine, need, .. } in &self.engines {
             let action = Action::Evict {
                 model: engine.model.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason,
+    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason, Timestamp,
 };
 
 use super::Planner;
@@ -62,18 +62,24 @@ impl Planner {
             if victims.expected_cost() > WORTH * self.saving(draft, engine, probability) {
                 return false;
             }
-            if !self.cool.allow("prewarm", engine.model.as_str(), now, self.config.cool_down) {
+            if !self.may_prewarm(engine, now) {
                 return false;
             }
-            victims.evict(draft, &ConsumerId::from(&engine.model));
-        } else if !self.cool.allow("prewarm", engine.model.as_str(), now, self.config.cool_down) {
+            self.evict(draft, &victims, &ConsumerId::from(&engine.model));
+        } else if !self.may_prewarm(engine, now) {
             return false;
         }
         draft.take(&engine.believed);
-        self.verdicts.prewarmed(engine, now, within + self.config.lookahead);
         let reason = Reason::Forecast { probability, within };
         draft.push(Action::Prewarm { model: engine.model.clone() }, reason);
         true
+    }
+
+    /// What has just been evicted is not loaded ahead: one of both was wrong, and time will tell.
+    fn may_prewarm(&mut self, engine: &EngineSnapshot, now: Timestamp) -> bool {
+        let model = engine.model.as_str();
+        let pause = self.config.cool_down;
+        !self.cool.is_cooling("evict", model, now) && self.cool.allow("prewarm", model, now, pause)
     }
 
     /// Seconds of waiting that loading it ahead is expected to save.
