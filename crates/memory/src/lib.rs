@@ -1,10 +1,12 @@
 //! What a host's memory truly is, budgets that hold, reclaim hooks, learned footprints.
 
+pub mod budget;
 mod config;
 pub mod footprint;
 mod forecast;
 mod host;
 pub mod process;
+pub mod reclaim;
 mod service;
 pub mod track;
 
