@@ -1,6 +1,7 @@
 //! Effective cores, CPU usage, thread plans and throttles.
 
 pub mod account;
+pub mod apply;
 pub mod balance;
 mod config;
 mod host;
