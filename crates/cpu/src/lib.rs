@@ -8,6 +8,7 @@ mod host;
 mod kept;
 mod os;
 pub mod process;
+pub mod runtime;
 mod service;
 mod sync;
 pub mod threads;
