@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use crate::account::AccountConfig;
 use crate::balance::BalanceConfig;
 use crate::threads::PlanConfig;
 
 /// How a [`CpuService`](crate::CpuService) works. Every value is a valid one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuConfig {
+    /// What accounting futures may cost.
+    pub account: AccountConfig,
+    /// How many processes may be watched. Default 1024.
+    pub most_processes: usize,
     /// How threads are planned.
     pub threads: PlanConfig,
     /// How workers are balanced.
@@ -22,6 +27,8 @@ pub struct CpuConfig {
 impl Default for CpuConfig {
     fn default() -> Self {
         Self {
+            account: AccountConfig::default(),
+            most_processes: 1024,
             threads: PlanConfig::default(),
             balance: BalanceConfig::default(),
             most_classes: 4096,

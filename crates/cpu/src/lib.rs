@@ -1,12 +1,14 @@
 //! Effective cores, CPU usage, thread plans and throttles.
 
 pub mod account;
+pub mod apply;
 pub mod balance;
 mod config;
 mod host;
 mod kept;
 mod os;
 pub mod process;
+pub mod runtime;
 mod service;
 mod sync;
 pub mod threads;

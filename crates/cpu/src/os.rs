@@ -8,6 +8,11 @@ pub(crate) fn available_cores() -> Millicores {
     Millicores::from_cores(count as u64)
 }
 
+/// True of what the kernel says about a process that is gone (`ESRCH`, 3 on every Unix).
+pub(crate) fn is_no_such_process(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(3)
+}
+
 #[cfg(target_os = "linux")]
 pub(crate) use clocks::{process_cpu_time, thread_cpu_time};
 #[cfg(target_os = "linux")]
@@ -49,8 +54,14 @@ mod clocks {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use rustix::process::Pid;
-    use rustix::thread::{CpuSet, sched_getaffinity};
+    use std::io;
+
+    use rustix::fd::OwnedFd;
+    use rustix::process::{
+        Pid, PidfdFlags, Signal, getpriority_process, pidfd_open, pidfd_send_signal,
+        setpriority_process,
+    };
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
     use crate::host::CpuList;
 
@@ -59,6 +70,54 @@ mod linux {
     pub(crate) fn affinity_of(id: u32) -> Option<CpuList> {
         let set = sched_getaffinity(Some(pid(id)?)).ok()?;
         Some((0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).map(|cpu| cpu as u32).collect())
+    }
+
+    /// Lets the thread `id` run on `cpus` alone.
+    pub(crate) fn set_affinity_of(id: u32, cpus: &CpuList) -> io::Result<()> {
+        let mut set = CpuSet::new();
+        for cpu in cpus.iter().filter(|cpu| (*cpu as usize) < CpuSet::MAX_CPU) {
+            set.set(cpu as usize);
+        }
+        let id = pid(id).ok_or(io::ErrorKind::NotFound)?;
+        Ok(sched_setaffinity(Some(id), &set)?)
+    }
+
+    /// The threads of process `id`; `None` where it is gone.
+    pub(crate) fn threads_of(id: u32) -> Option<Vec<u32>> {
+        let entries = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let threads: Vec<u32> = names.collect();
+        (!threads.is_empty()).then_some(threads)
+    }
+
+    /// A process that can be signalled without ever hitting another with its number.
+    #[derive(Debug)]
+    pub(crate) struct ProcessHandle(OwnedFd);
+
+    impl ProcessHandle {
+        pub(crate) fn open(id: u32) -> io::Result<Self> {
+            let id = pid(id).ok_or(io::ErrorKind::NotFound)?;
+            Ok(Self(pidfd_open(id, PidfdFlags::empty())?))
+        }
+
+        /// Stops it, or lets it go on.
+        pub(crate) fn stop(&self, is_stopped: bool) -> io::Result<()> {
+            let signal = if is_stopped { Signal::STOP } else { Signal::CONT };
+            Ok(pidfd_send_signal(&self.0, signal)?)
+        }
+
+        /// Whether it may be signalled. Going on is harmless to a process that is not stopped.
+        pub(crate) fn may_signal(&self) -> io::Result<()> {
+            self.stop(false)
+        }
+    }
+
+    pub(crate) fn nice(id: u32) -> io::Result<i32> {
+        Ok(getpriority_process(Some(pid(id).ok_or(io::ErrorKind::NotFound)?))?)
+    }
+
+    pub(crate) fn set_nice(id: u32, nice: i32) -> io::Result<()> {
+        Ok(setpriority_process(Some(pid(id).ok_or(io::ErrorKind::NotFound)?), nice)?)
     }
 
     pub(crate) fn pid(id: u32) -> Option<Pid> {
@@ -72,6 +131,16 @@ pub(crate) fn affinity_of(_: u32) -> Option<crate::host::CpuList> {
 }
 
 #[cfg(not(target_os = "linux"))]
+pub(crate) fn set_affinity_of(_: u32, _: &crate::host::CpuList) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn threads_of(_: u32) -> Option<Vec<u32>> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn thread_cpu_time() -> std::time::Duration {
     use std::sync::LazyLock;
 
@@ -79,4 +148,38 @@ pub(crate) fn thread_cpu_time() -> std::time::Duration {
 
     static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
     CLOCK.now().saturating_since(Timestamp::ZERO)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere::*;
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::io;
+
+    /// A process that can't be signalled here.
+    #[derive(Debug)]
+    pub(crate) struct ProcessHandle;
+
+    impl ProcessHandle {
+        pub(crate) fn open(_: u32) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(crate) fn stop(&self, _: bool) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(crate) fn may_signal(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    pub(crate) fn nice(_: u32) -> io::Result<i32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn set_nice(_: u32, _: i32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

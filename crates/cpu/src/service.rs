@@ -1,17 +1,21 @@
 //! The CPU manager: a thin shell that holds the clock, the host and a lock.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use plimsoll_core_types::{
-    Clock, ConsumerId, CpuManager, Task, ThreadPlan, Timestamp, WorkerId, WorkerMoves,
+    Clock, ConsumerId, CpuManager, Task, TaskClass, ThreadPlan, Timestamp, WorkerId, WorkerMoves,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::account::Accountant;
 use crate::balance::Balancer;
 use crate::config::CpuConfig;
 use crate::host::{Effective, HostCpu, HostSignals};
+use crate::process::{Monitor, MonitorReading, WatchError};
+use crate::runtime::{self, RuntimeAdvice, RuntimeLoad};
 use crate::threads::{EngineLimits, ThreadPlanner, Throughput};
 use crate::usage::{ClassUsage, UsageTable};
 
@@ -52,7 +56,10 @@ use crate::usage::{ClassUsage, UsageTable};
 pub struct CpuService {
     host: Arc<HostCpu>,
     clock: Arc<dyn Clock>,
+    accountant: Accountant,
     state: Mutex<State>,
+    /// Apart from the rest, because looking at many processes takes a while.
+    monitor: Mutex<Monitor>,
 }
 
 #[derive(Debug)]
@@ -60,6 +67,8 @@ struct State {
     planner: ThreadPlanner,
     balancer: Balancer,
     usage: UsageTable,
+    /// What the accountant had said when it was last asked.
+    accounted: BTreeMap<Option<TaskClass>, Duration>,
 }
 
 /// What a [`CpuService`] knows.
@@ -82,8 +91,44 @@ impl CpuService {
             planner: ThreadPlanner::new(config.threads),
             balancer: Balancer::new(config.balance),
             usage: UsageTable::new(config.most_classes, config.shares_over),
+            accounted: BTreeMap::new(),
         };
-        Self { host, clock, state: Mutex::new(state) }
+        let accountant = Accountant::new(&config.account);
+        let monitor = Mutex::new(Monitor::new(config.most_processes));
+        Self { host, clock, accountant, state: Mutex::new(state), monitor }
+    }
+
+    /// Accounts futures by class; what it counts is in the [`status`](Self::status) too.
+    pub const fn accountant(&self) -> &Accountant {
+        &self.accountant
+    }
+
+    /// Watches process `pid` on behalf of `consumer`.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be measured, or there are too many.
+    pub fn watch(&self, consumer: ConsumerId, pid: u32) -> Result<(), WatchError> {
+        self.monitor.lock().watch(consumer, pid)
+    }
+
+    /// Watches process `pid` no more.
+    pub fn unwatch(&self, pid: u32) {
+        self.monitor.lock().unwatch(pid);
+    }
+
+    /// Looks at every process that is watched, and at the host.
+    pub fn monitor(&self) -> MonitorReading {
+        let now = self.clock.now();
+        self.monitor.lock().tick(&self.host, now)
+    }
+
+    /// How to set up the runtime of the application itself, beside the engines of the last plan.
+    pub fn advise_runtime(&self, load: &RuntimeLoad) -> RuntimeAdvice {
+        let now = self.clock.now();
+        let cores = self.host.effective(now).cores;
+        let engines = self.state.lock().planner.planned();
+        runtime::advise(cores, engines, load)
     }
 
     /// Learns how fast an engine was, from somebody who knows for how long it had something to do.
@@ -117,15 +162,29 @@ impl CpuService {
     pub fn status(&self) -> CpuStatus {
         let at = self.clock.now();
         let (effective, signals) = (self.host.effective(at), self.host.signals(at));
-        let classes = self.state.lock().usage.list(at);
+        let mut state = self.state.lock();
+        state.collect(&self.accountant, at);
+        let classes = state.usage.list(at);
+        drop(state);
         CpuStatus { at, effective, signals, classes }
+    }
+}
+
+impl State {
+    /// Adds what the accountant has counted since it was last asked.
+    fn collect(&mut self, accountant: &Accountant, now: Timestamp) {
+        for (class, totals) in accountant.totals() {
+            let before = self.accounted.insert(class.clone(), totals.cpu).unwrap_or_default();
+            let cpu = totals.cpu.saturating_sub(before);
+            self.usage.add(class.as_ref(), cpu, Duration::ZERO, 0, now);
+        }
     }
 }
 
 impl CpuManager for CpuService {
     fn track_usage(&self, task: &Task) {
         let mut state = self.state.lock();
-        state.usage.add(&task.class, task.cpu, task.waited, task.work, task.at);
+        state.usage.add(Some(&task.class), task.cpu, task.waited, task.work, task.at);
         state.balancer.track(task);
         if task.worker.is_none() {
             state.planner.observe(&throughput(task));

@@ -72,17 +72,18 @@ impl UsageTable {
 
     pub(crate) fn add(
         &mut self,
-        class: &TaskClass,
+        class: Option<&TaskClass>,
         cpu: Duration,
         waited: Duration,
         work: u64,
         now: Timestamp,
     ) {
         let has_room = self.classes.len() < self.most;
-        let row = match self.classes.get_mut(class) {
-            Some(row) => row,
-            None if has_room => self.classes.entry(class.clone()).or_default(),
-            None => &mut self.rest,
+        let row = match class {
+            Some(class) if has_room || self.classes.contains_key(class) => {
+                self.classes.entry(class.clone()).or_default()
+            }
+            _ => &mut self.rest,
         };
         row.cpu = row.cpu.saturating_add(cpu);
         row.waited = row.waited.saturating_add(waited);
@@ -125,7 +126,7 @@ mod tests {
         let mut table = UsageTable::new(8, Duration::from_secs(10));
         let at = |tenths: u64| Timestamp::ZERO + Duration::from_millis(tenths * 100);
         for tenths in 1..=1000 {
-            table.add(&class(1), Duration::from_millis(150), Duration::ZERO, 1, at(tenths));
+            table.add(Some(&class(1)), Duration::from_millis(150), Duration::ZERO, 1, at(tenths));
         }
         let used = table.list(at(1000))[0].used.get();
         assert!((1480..1530).contains(&used), "{used}");
@@ -138,7 +139,7 @@ mod tests {
             let mut table = UsageTable::new(5, Duration::from_secs(1));
             for (name, nanos) in &told {
                 let cpu = Duration::from_nanos(*nanos);
-                table.add(&class(*name), cpu, cpu, 1, Timestamp::ZERO);
+                table.add(Some(&class(*name)), cpu, cpu, 1, Timestamp::ZERO);
             }
             let list = table.list(Timestamp::ZERO);
             prop_assert!(list.len() <= 6);

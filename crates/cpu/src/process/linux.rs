@@ -162,7 +162,6 @@ impl Reader {
 }
 
 fn failed(pid: u32, file: &'static str, cause: io::Error) -> ProcessError {
-    let is_gone = cause.kind() == io::ErrorKind::NotFound
-        || cause.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
+    let is_gone = os::is_no_such_process(&cause);
     if is_gone { ProcessError::Gone { pid } } else { ProcessError::Read { pid, file, cause } }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+mod monitor;
 #[cfg(not(target_os = "linux"))]
 mod other;
 mod text;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use plimsoll_core_types::{Millicores, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub use monitor::{Monitor, MonitorReading, ProcessReading, WatchError};
 
 #[cfg(target_os = "linux")]
 use linux as host;

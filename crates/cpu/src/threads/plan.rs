@@ -108,6 +108,12 @@ impl ThreadPlanner {
         }
     }
 
+    /// How many threads the last plan gave in all.
+    pub fn planned(&self) -> u32 {
+        let planned = self.engines.values().filter_map(|engine| engine.planned);
+        planned.fold(0, u32::saturating_add)
+    }
+
     /// Forgets `consumer`: it is gone for good.
     pub fn forget(&mut self, consumer: &ConsumerId) {
         self.engines.remove(consumer);

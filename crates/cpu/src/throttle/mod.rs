@@ -7,9 +7,13 @@
 //! What a poll used is measured (and sampled) as in [`account`](crate::account). A poll can't be
 //! interrupted: one that uses more than there was leaves a debt, which is paid first. So shares are
 //! exact over times that are long against the longest poll.
+//!
+//! Child processes are held by [`ProcessThrottle`].
 
 mod config;
+mod duty;
 mod line;
+mod process;
 mod shares;
 
 use std::fmt;
@@ -26,6 +30,7 @@ use crate::account::{Meter, PollMeter};
 use crate::sync::{Arc, Mutex, lock};
 pub use config::{ThrottleConfig, ThrottleError};
 use line::{Line, Turn};
+pub use process::{ProcessThrottle, ProcessThrottleConfig};
 use shares::{Balance, Shares};
 
 /// A budget of CPU time, divided among classes of futures by weight.

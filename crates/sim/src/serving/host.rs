@@ -81,7 +81,11 @@ impl Host {
         let drawn = draw(trace, options);
         let requests = drawn.requests().unwrap_or_default();
         let single = trace.clients.len() == 1;
-        let count = if single { options.models.max(1) } else { options.models.clamp(1, drawn.clients.len().max(1)) };
+        let count = if single {
+            options.models.max(1)
+        } else {
+            options.models.clamp(1, drawn.clients.len().max(1))
+        };
         let engines: Vec<_> = (0..count).map(|index| engine(index, &mut sizes)).collect();
         let zipf = Zipf::new(count);
         let model = |request: &TraceRequest, random: &mut Random| {
@@ -111,7 +115,9 @@ fn draw(trace: &Trace, options: &HostOptions) -> Trace {
     ranked.sort_by(|a, b| totals[*b].total_cmp(&totals[*a]));
     let keep = options.models.clamp(1, ranked.len().max(1));
     let kept: Vec<usize> = (0..keep)
-        .filter_map(|k| ranked.get(k * ranked.len().saturating_sub(1) / keep.saturating_sub(1).max(1)))
+        .filter_map(|k| {
+            ranked.get(k * ranked.len().saturating_sub(1) / keep.saturating_sub(1).max(1))
+        })
         .copied()
         .collect();
     let clients = kept.iter().map(|client| trace.clients[*client].clone()).collect();
@@ -191,7 +197,8 @@ fn engine(index: usize, random: &mut Random) -> EngineSpec {
 
 fn job(request: &TraceRequest, model: usize, engine: &EngineSpec, random: &mut Random) -> Job {
     let known = request.input_tokens + request.output_tokens > 0;
-    let drawn = |random: &mut Random, median| random.log_normal(median, 0.9).clamp(1.0, 8192.0) as u32;
+    let drawn =
+        |random: &mut Random, median| random.log_normal(median, 0.9).clamp(1.0, 8192.0) as u32;
     let input = if known { request.input_tokens } else { drawn(random, 600.0) };
     let output = if known { request.output_tokens } else { drawn(random, 120.0) };
     // A model of twice the size takes the square root of two times as long: larger ones get
