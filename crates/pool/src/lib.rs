@@ -41,5 +41,5 @@ pub use instance::{
     PoolBuilder, PoolConfig, PoolConfigError, PoolStatus, Retired, Retry, SizeChange,
     WaitHistogram,
 };
-pub use ledger::{LedgerConfig, LedgerConfigError, TenantConfig};
+pub use ledger::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
 pub use service::{LedgerPool, PoolEvent, PoolEventKind};
