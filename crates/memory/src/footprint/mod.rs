@@ -25,6 +25,7 @@
 
 mod config;
 mod entry;
+mod file;
 mod histogram;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{FootprintConfig, FootprintConfigError};
 use entry::Entry;
+pub use file::{Estimate, KvType, Load, ModelFile, ModelFileError, ModelFormat};
 
 /// Which of its configurations a consumer runs in: context length, quantization, batch size.
 /// Footprints of one say nothing about another.
