@@ -34,9 +34,13 @@ fn leased(criterion: &mut Criterion, threads: usize) {
     goal(&row, if threads == 1 { 1.2 } else { 2.0 });
     let mut group = criterion.benchmark_group(&row);
     let [_, _, model] = three_levels();
-    contend(&mut group, OWN, threads, || model.leaf(), |leaf: &mut Leaf| {
-        leaf.try_grow(black_box(TAKEN)).is_ok() && !leaf.shrink(TAKEN).is_zero()
-    });
+    contend(
+        &mut group,
+        OWN,
+        threads,
+        || model.leaf(),
+        |leaf: &mut Leaf| leaf.try_grow(black_box(TAKEN)).is_ok() && !leaf.shrink(TAKEN).is_zero(),
+    );
     others(&mut group, threads);
     group.finish();
 }
@@ -74,17 +78,25 @@ fn reject(criterion: &mut Criterion, threads: usize) {
     let mut group = criterion.benchmark_group(&row);
     let [host, _, model] = three_levels();
     let _all = host.try_reserve(Bytes::new(LIMIT as u64)).expect("there is room");
-    contend(&mut group, OWN, threads, || model.clone(), |model| {
-        model.try_reserve(black_box(TAKEN)).is_err()
-    });
+    contend(
+        &mut group,
+        OWN,
+        threads,
+        || model.clone(),
+        |model| model.try_reserve(black_box(TAKEN)).is_err(),
+    );
     let floor = Counter::default();
     assert!(floor.take(LIMIT), "there is room");
     contend(&mut group, "floor", threads, || (), |()| !floor.take(black_box(AMOUNT)));
     for which in POOLS {
         let pool = pool(which);
-        let full = consumer(&pool, "full");
-        assert!(full.try_grow(LIMIT).is_ok(), "there is room");
-        let start = || consumer(&pool, "bench");
+        // Each thread's consumer holds its part of the whole: beside another that held all, the
+        // fair pool would still grant half.
+        let start = || {
+            let held = consumer(&pool, "bench");
+            assert!(held.try_grow(LIMIT / threads).is_ok(), "there is room");
+            held
+        };
         contend(&mut group, which, threads, start, |held| {
             held.try_grow(black_box(AMOUNT)).is_err()
         });
@@ -94,11 +106,17 @@ fn reject(criterion: &mut Criterion, threads: usize) {
 
 fn others(group: &mut BenchmarkGroup<'_, WallTime>, threads: usize) {
     let floor = Counter::default();
-    contend(group, "floor", threads, || (), |()| {
-        let taken = floor.take(black_box(AMOUNT));
-        floor.give(AMOUNT);
-        taken
-    });
+    contend(
+        group,
+        "floor",
+        threads,
+        || (),
+        |()| {
+            let taken = floor.take(black_box(AMOUNT));
+            floor.give(AMOUNT);
+            taken
+        },
+    );
     for which in POOLS {
         let pool = pool(which);
         let start = || consumer(&pool, "bench");
@@ -148,7 +166,11 @@ fn together<T: Send>(
                     for _ in 0..steps {
                         assert!(step(&mut own), "it was to succeed");
                     }
-                    clock.now().saturating_since(begun)
+                    let took = clock.now().saturating_since(begun);
+                    // What one holds stays held until the other is done, too.
+                    barrier.wait();
+                    drop(own);
+                    took
                 })
             })
             .collect();

@@ -42,9 +42,10 @@ fn share_of_a_core() {
         [(OWN, Box::new(|| figure(&own))), ("sysinfo", Box::new(|| figure(&portable)))];
     let figures = contest(size(40, 2), &mut contenders);
     let percent = |figures: &[f64]| median(figures) * LOOKS * 100.0;
-    let row = Row::new("memory.sense_100hz_cpu", percent(&figures[0]), "% of a core", Better::Lower)
-        .goal(0.2)
-        .peer("sysinfo", percent(&figures[1]));
+    let row =
+        Row::new("memory.sense_100hz_cpu", percent(&figures[0]), "% of a core", Better::Lower)
+            .goal(0.2)
+            .peer("sysinfo", percent(&figures[1]));
     emit(&row);
 }
 
