@@ -22,6 +22,8 @@ pub struct MemoryConfig {
     pub history: usize,
     /// How many consumers are told apart. See [`TrackConfig`].
     pub track: TrackConfig,
+    /// How long a reclaimer may take for one turn. Default 5 s.
+    pub reclaim_within: Duration,
 }
 
 impl Default for MemoryConfig {
@@ -32,6 +34,7 @@ impl Default for MemoryConfig {
             horizons: [60, 300, 900].map(Duration::from_secs).to_vec(),
             history: 600,
             track: TrackConfig::default(),
+            reclaim_within: Duration::from_secs(5),
         }
     }
 }

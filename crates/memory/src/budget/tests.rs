@@ -150,7 +150,7 @@ fn a_panic_gives_back() {
         let mut leaf = host.leaf();
         leaf.try_grow(mib(3)).unwrap();
         let _held = host.try_reserve(mib(4)).unwrap();
-        let _hold = host.try_hold(mib(3)).unwrap();
+        let _hold = host.try_hold(mib(2)).unwrap();
         std::panic::resume_unwind(Box::new(()));
     });
     assert!(unwound.join().is_err());

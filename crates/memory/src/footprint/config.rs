@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FootprintConfig {
-    /// Which share of peaks the figure should cover. Default 95%.
+    /// Which share of peaks the figure should cover. Default 99.5%: the
+    /// highest of the lives that still count, where these are fewer than two hundred.
     pub coverage: Ratio,
     /// What is added to that, as a share. More of it wastes memory, less of it has engines outgrow
-    /// their leases. Default 8%.
+    /// their leases. Default 5%.
     pub margin: Ratio,
     /// Measurements before they are believed. Default 5.
     pub samples: u32,
     /// A life that is longer than this counts as several. Default 24 hours.
     pub window: Duration,
-    /// After this long a peak counts for half. Default 24 hours.
+    /// After this long a peak counts for half. Default 4 days.
     pub half_life: Duration,
     /// What running out multiplies the figure by. Default 1.2.
     pub bump: Ratio,
@@ -32,11 +33,11 @@ impl Default for FootprintConfig {
     fn default() -> Self {
         let day = Duration::from_hours(24);
         Self {
-            coverage: Ratio::saturating(0.95),
-            margin: Ratio::saturating(0.08),
+            coverage: Ratio::saturating(0.995),
+            margin: Ratio::saturating(0.05),
             samples: 5,
             window: day,
-            half_life: day,
+            half_life: Duration::from_hours(4 * 24),
             bump: Ratio::saturating(1.2),
             bump_least: Bytes::from_mib(100),
             consumers: 4096,

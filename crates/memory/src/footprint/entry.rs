@@ -84,6 +84,11 @@ impl Entry {
         }
     }
 
+    pub(super) fn end_life(&mut self, now: Timestamp) {
+        self.heard = self.heard.max(now);
+        self.window = None;
+    }
+
     /// What it needed is not known, only that it was more than it had.
     pub(super) fn ran_out(
         &mut self,

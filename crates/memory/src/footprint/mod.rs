@@ -18,13 +18,14 @@
 //! }
 //! let learned = footprints.believed(&model).expect("ten measurements are enough");
 //! assert!(learned.bytes > Bytes::from_gib(10) && learned.bytes < Bytes::from_gib(12));
-//! // "measured 10.9 GiB in 10 samples, believed 13 GiB"
+//! // "measured 10.6 GiB in 10 samples, believed 13 GiB"
 //! println!("{}", learned.reason());
 //! # Ok::<(), plimsoll_core_types::NameError>(())
 //! ```
 
 mod config;
 mod entry;
+mod file;
 mod histogram;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{FootprintConfig, FootprintConfigError};
 use entry::Entry;
+pub use file::{Estimate, KvType, Load, ModelFile, ModelFileError, ModelFormat};
 
 /// Which of its configurations a consumer runs in: context length, quantization, batch size.
 /// Footprints of one say nothing about another.
@@ -150,6 +152,15 @@ impl Footprints {
         }
         let config = self.config;
         self.entry(consumer, configuration, now).observe(declared, peak, now, &config);
+    }
+
+    /// Takes note that the life of `consumer` that was observed has ended: its next peak is that of
+    /// another one. Without it a life is taken to end when a peak falls.
+    pub fn end_life(&mut self, consumer: &ConsumerId, now: Timestamp) {
+        let key = (consumer.clone(), Configuration::DEFAULT);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.end_life(now);
+        }
     }
 
     /// Learns that `consumer`, which was given `held`, ran out of memory. Believed at once,

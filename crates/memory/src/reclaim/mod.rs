@@ -185,13 +185,13 @@ impl Reclaimers {
         let mut offers: Vec<_> = offers.collect();
         offers.sort_by(|(a, ..), (b, ..)| a.compare(b));
         let mut book = self.shared.book.lock();
-        offers.into_iter().find_map(|(_, number, reclaimer)| {
+        offers.into_iter().find_map(|(offer, number, reclaimer)| {
             let entry = book.entries.iter_mut().find(|entry| entry.number == number)?;
             if std::mem::replace(&mut entry.busy, true) {
                 return None;
             }
             let (shared, keep) = (Arc::clone(&self.shared), entry.keep.clone());
-            Some(Turn::new(shared, number, entry.place, reclaimer, keep))
+            Some(Turn::new(shared, number, entry.place, reclaimer, offer.bytes(), keep))
         })
     }
 }

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use plimsoll_core_types::{GiveUp, Priority, Ratio};
+use plimsoll_core_types::{Bytes, GiveUp, Priority, Ratio};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, ReclaimReport};
@@ -75,6 +75,11 @@ impl Offered {
         (!offer.bytes.is_zero()).then_some(Self { priority, offer })
     }
 
+    /// What it can be expected to free.
+    pub(super) const fn bytes(&self) -> Bytes {
+        self.offer.bytes
+    }
+
     /// Sorts the first to be asked first.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         self.priority.cmp(&other.priority).then_with(|| self.offer.compare(&other.offer))
@@ -86,7 +91,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use plimsoll_core_types::{Bytes, ConsumerId};
+    use plimsoll_core_types::ConsumerId;
 
     fn report(claimed: u64, measured: u64, outcome: Outcome) -> ReclaimReport {
         let consumer = ConsumerId::new("a").unwrap();

@@ -1,9 +1,14 @@
 //! One turn of one reclaimer, contained.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use plimsoll_core_types::{Bytes, ConsumerId, ReclaimRequest, Reclaimer};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -19,6 +24,7 @@ pub(crate) struct Turn {
     number: u64,
     place: usize,
     reclaimer: Arc<dyn Reclaimer>,
+    offered: Bytes,
     report: Option<ReclaimReport>,
     _keep: Option<Keep>,
 }
@@ -29,9 +35,10 @@ impl Turn {
         number: u64,
         place: usize,
         reclaimer: Arc<dyn Reclaimer>,
+        offered: Bytes,
         keep: Option<Keep>,
     ) -> Self {
-        Self { shared, number, place, reclaimer, report: None, _keep: keep }
+        Self { shared, number, place, reclaimer, offered, report: None, _keep: keep }
     }
 
     /// The reclaimer's number, never used twice among the same ones.
@@ -42,6 +49,11 @@ impl Turn {
     /// Where it frees memory.
     pub(crate) const fn place(&self) -> usize {
         self.place
+    }
+
+    /// What it can be expected to free.
+    pub(crate) const fn offered(&self) -> Bytes {
+        self.offered
     }
 
     /// Whose memory it is.
@@ -76,18 +88,95 @@ impl Turn {
             Ok(Err(_)) => (Bytes::ZERO, Outcome::Panicked),
             Err(_) => (Bytes::ZERO, Outcome::TimedOut),
         };
-        let report = ReclaimReport {
-            consumer: self.consumer(),
-            beneficiary,
-            asked: bytes,
-            claimed,
-            measured,
-            took,
-            outcome,
+        self.reported(bytes, beneficiary, (claimed, measured), took, outcome)
+    }
+
+    /// The same for a caller that does not wait: the report where it was done at once. Where it was
+    /// not, it goes on by itself in the `tokio` runtime that this is called in; in none, it is
+    /// abandoned.
+    pub(crate) fn run_now(
+        self,
+        bytes: Bytes,
+        beneficiary: ConsumerId,
+        within: Duration,
+        measured: impl FnOnce() -> Bytes + Send + 'static,
+    ) -> Option<ReclaimReport> {
+        if Handle::try_current().is_ok() {
+            let mut running = Box::pin(self.run_here(bytes, beneficiary, within, measured));
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(report) = running.as_mut().poll(&mut context) {
+                return Some(report);
+            }
+            tokio::spawn(running);
+            return None;
+        }
+        // Without a runtime there is no timer either: it may do what it can do at once.
+        let mut this = self;
+        let request = ReclaimRequest { bytes, beneficiary: beneficiary.clone(), within };
+        let reclaimer = Arc::clone(&this.reclaimer);
+        let mut reclaiming = contained(async move { reclaimer.reclaim(request).await });
+        let answer = reclaiming.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let measured = measured();
+        let (claimed, outcome) = match answer {
+            Poll::Ready(Some(claimed)) => (claimed, judged(claimed, measured)),
+            Poll::Ready(None) => (Bytes::ZERO, Outcome::Panicked),
+            Poll::Pending => (Bytes::ZERO, Outcome::TimedOut),
         };
+        Some(this.reported(bytes, beneficiary, (claimed, measured), Duration::ZERO, outcome))
+    }
+
+    /// As [`run`](Self::run), in the task that polls it: what is done at once is done at its first
+    /// poll.
+    async fn run_here(
+        mut self,
+        bytes: Bytes,
+        beneficiary: ConsumerId,
+        within: Duration,
+        measured: impl FnOnce() -> Bytes,
+    ) -> ReclaimReport {
+        let request = ReclaimRequest { bytes, beneficiary: beneficiary.clone(), within };
+        let reclaimer = Arc::clone(&self.reclaimer);
+        let start = Instant::now();
+        let reclaiming = contained(async move { reclaimer.reclaim(request).await });
+        let answer = tokio::time::timeout(within, reclaiming).await;
+        let (took, measured) = (start.elapsed(), measured());
+        let (claimed, outcome) = match answer {
+            Ok(Some(claimed)) => (claimed, judged(claimed, measured)),
+            Ok(None) => (Bytes::ZERO, Outcome::Panicked),
+            Err(_) => (Bytes::ZERO, Outcome::TimedOut),
+        };
+        self.reported(bytes, beneficiary, (claimed, measured), took, outcome)
+    }
+
+    fn reported(
+        &mut self,
+        asked: Bytes,
+        beneficiary: ConsumerId,
+        (claimed, measured): (Bytes, Bytes),
+        took: Duration,
+        outcome: Outcome,
+    ) -> ReclaimReport {
+        let consumer = self.consumer();
+        let report =
+            ReclaimReport { consumer, beneficiary, asked, claimed, measured, took, outcome };
         self.report = Some(report.clone());
         report
     }
+}
+
+/// A future that answers with none where `inner` panics.
+fn contained<F: Future<Output = Bytes> + Send + 'static>(
+    inner: F,
+) -> Pin<Box<dyn Future<Output = Option<Bytes>> + Send>> {
+    let mut inner = Box::pin(inner);
+    Box::pin(poll_fn(move |context| {
+        // After a panic it is not polled again.
+        let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
+        match polled {
+            Ok(answer) => answer.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    }))
 }
 
 impl Drop for Turn {

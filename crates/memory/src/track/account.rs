@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use plimsoll_core_types::{AllocationEvent, Bytes, MemoryAllocation, MemoryKind, Timestamp};
+use plimsoll_core_types::{
+    AllocationEvent, Bytes, ConsumerId, MemoryAllocation, MemoryKind, Timestamp,
+};
 
 use super::ages::Ages;
-use super::{ConsumerUse, KindUse};
+use super::leak::{Growth, LeakConfig, LeakSuspect};
+use super::{ConsumerUse, KindUse, TrackConfig};
 
 /// After this long the rate of growth counts for half.
 const RATE_HALF_LIFE: Duration = Duration::from_secs(30);
@@ -20,7 +23,31 @@ pub(super) struct Account {
     rate: f64,
     rated: Option<(Timestamp, Bytes)>,
     ages: Ages,
+    growth: Growth,
+    sites: Vec<Site>,
     pub(super) heard: Timestamp,
+}
+
+/// What one place in the consumer's code holds.
+#[derive(Clone, Debug)]
+struct Site {
+    name: Box<str>,
+    held: Bytes,
+    ages: Ages,
+    growth: Growth,
+}
+
+impl Site {
+    fn apply(&mut self, allocation: &MemoryAllocation) {
+        let (before, bytes) = (self.held, allocation.bytes);
+        self.held = match allocation.event {
+            AllocationEvent::Taken => before.saturating_add(bytes),
+            AllocationEvent::GivenBack => before.saturating_sub(bytes),
+            AllocationEvent::Measured => bytes,
+        };
+        self.ages.take(self.held.saturating_sub(before), allocation.at);
+        self.ages.give_back(before.saturating_sub(self.held));
+    }
 }
 
 /// What is known of one kind.
@@ -42,7 +69,58 @@ impl Line {
 }
 
 impl Account {
-    pub(super) fn apply(&mut self, allocation: &MemoryAllocation) {
+    pub(super) fn apply(
+        &mut self,
+        site: Option<&str>,
+        allocation: &MemoryAllocation,
+        config: &TrackConfig,
+    ) {
+        if let Some(site) = site.and_then(|name| self.site(name, config.sites)) {
+            site.apply(allocation);
+            site.growth.observe(site.held, allocation.at, &config.leak);
+        }
+        self.account(allocation);
+        self.growth.observe(self.held(), allocation.at, &config.leak);
+    }
+
+    /// Takes note of what is held at `now`, though nothing was told.
+    pub(super) fn observe(&mut self, now: Timestamp, config: &LeakConfig) {
+        self.growth.observe(self.held(), now, config);
+        for site in &mut self.sites {
+            site.growth.observe(site.held, now, config);
+        }
+    }
+
+    pub(super) fn suspects(
+        &self,
+        consumer: &ConsumerId,
+        now: Timestamp,
+        config: &LeakConfig,
+    ) -> Vec<LeakSuspect> {
+        let suspect = |growth: &Growth, site: Option<&str>, held, ages: &Ages| {
+            let (grown, over) = growth.suspect(config)?;
+            let (consumer, site) = (consumer.clone(), site.map(str::to_owned));
+            Some(LeakSuspect { consumer, site, grown, over, held, oldest: ages.oldest(now) })
+        };
+        let sites = self.sites.iter();
+        let sites = sites.filter_map(|s| suspect(&s.growth, Some(&s.name), s.held, &s.ages));
+        sites.chain(suspect(&self.growth, None, self.held(), &self.ages)).collect()
+    }
+
+    /// The site `name`; none where there are as many as may be.
+    fn site(&mut self, name: &str, most: usize) -> Option<&mut Site> {
+        if let Some(at) = self.sites.iter().position(|site| &*site.name == name) {
+            return Some(&mut self.sites[at]);
+        }
+        if self.sites.len() >= most {
+            return None;
+        }
+        let (ages, growth) = (Ages::default(), Growth::default());
+        self.sites.push(Site { name: name.into(), held: Bytes::ZERO, ages, growth });
+        self.sites.last_mut()
+    }
+
+    fn account(&mut self, allocation: &MemoryAllocation) {
         let before = self.held();
         let bytes = allocation.bytes;
         let line = self.line(allocation.kind);

@@ -2,8 +2,8 @@
 //!
 //! Held bytes are kept as generations: so much since then. What is given back is taken from the
 //! oldest generation, though it may have been younger: an age told here is therefore never too
-//! high, and a leak that is found by it is one. When there are too many generations, the two
-//! nearest in time become one of the younger's age, which errs to the same side.
+//! high, and a leak that is found by it is one. When there are too many generations, two
+//! neighbours become one of the younger's age, which errs to the same side.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -81,18 +81,17 @@ impl Ages {
         histogram
     }
 
-    /// Joins the two that are nearest in time relative to their age: those of long ago lie far
-    /// apart, recent ones close.
+    /// Joins the two of which that falsifies least: by the bytes that become younger, and by how
+    /// much. The oldest stays by itself, so that it is told exactly.
     fn merge(&mut self) {
-        let Some(newest) = self.generations.back().map(|(since, _)| *since) else { return };
-        let gap = |index: usize| {
-            let (older, younger) = (self.generations[index].0, self.generations[index + 1].0);
-            let age = newest.saturating_since(older).as_secs_f64();
-            younger.saturating_since(older).as_secs_f64() / age.max(1e-9)
+        let error = |index: usize| {
+            let ((older, bytes), (younger, _)) =
+                (self.generations[index], self.generations[index + 1]);
+            bytes.as_f64() * younger.saturating_since(older).as_secs_f64()
         };
-        // The newest stays by itself: it is still being added to.
-        let candidates = 0..self.generations.len().saturating_sub(2);
-        let Some(at) = candidates.min_by(|a, b| gap(*a).total_cmp(&gap(*b))) else { return };
+        // The newest is still being added to.
+        let candidates = 1..self.generations.len().saturating_sub(2);
+        let Some(at) = candidates.min_by(|a, b| error(*a).total_cmp(&error(*b))) else { return };
         if let Some((_, bytes)) = self.generations.remove(at) {
             let (_, held) = &mut self.generations[at];
             *held = held.saturating_add(bytes);

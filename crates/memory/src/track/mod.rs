@@ -2,6 +2,8 @@
 
 mod account;
 mod ages;
+mod leak;
+mod meter;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,19 +13,25 @@ use serde::{Deserialize, Serialize};
 
 use account::Account;
 pub use ages::AgeHistogram;
+pub use leak::{LeakConfig, LeakSuspect};
+pub use meter::{Meter, MeterUse, Meters, TrackedLeaf};
 
-/// How many consumers are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How many consumers are told apart, and when one is suspected to leak.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackConfig {
     /// At most so many consumers; at least one. Who has held nothing for longest makes room, and
     /// where all hold something, the newcomer is not tracked by name. Default 4096.
     pub consumers: usize,
+    /// How many sites of one consumer; events of others count for the consumer alone. Default 64.
+    pub sites: usize,
+    /// When growth is suspected to be a leak. See [`LeakConfig`].
+    pub leak: LeakConfig,
 }
 
 impl Default for TrackConfig {
     fn default() -> Self {
-        Self { consumers: 4096 }
+        Self { consumers: 4096, sites: 64, leak: LeakConfig::default() }
     }
 }
 
@@ -111,11 +119,33 @@ impl Tracker {
 
     /// Accounts one event.
     pub fn record(&mut self, allocation: &MemoryAllocation) {
+        self.record_at(None, allocation);
+    }
+
+    /// Accounts one event at a place in the consumer's code, which is watched for leaks by itself.
+    pub fn record_at(&mut self, site: Option<&str>, allocation: &MemoryAllocation) {
         if !self.accounts.contains_key(&allocation.consumer) && !self.make_room() {
             self.turned_away = self.turned_away.saturating_add(1);
             return;
         }
-        self.accounts.entry(allocation.consumer.clone()).or_default().apply(allocation);
+        let account = self.accounts.entry(allocation.consumer.clone()).or_default();
+        account.apply(site, allocation, &self.config);
+    }
+
+    /// Looks at what everybody holds at `now`, for leaks: who tells nothing holds what it held.
+    pub fn observe(&mut self, now: Timestamp) {
+        for account in self.accounts.values_mut() {
+            account.observe(now, &self.config.leak);
+        }
+    }
+
+    /// Whose memory only grows, the most first; sites before the consumer as a whole.
+    pub fn leaks(&self, now: Timestamp) -> Vec<LeakSuspect> {
+        let leak = &self.config.leak;
+        let suspects = self.accounts.iter().flat_map(|(name, a)| a.suspects(name, now, leak));
+        let mut suspects: Vec<_> = suspects.collect();
+        suspects.sort_by(|a, b| b.grown.cmp(&a.grown).then_with(|| b.site.cmp(&a.site)));
+        suspects
     }
 
     /// Forgets a consumer that is gone.
@@ -162,3 +192,6 @@ impl Tracker {
         oldest.is_some_and(|name| self.accounts.remove(&name).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests;
