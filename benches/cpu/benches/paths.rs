@@ -137,7 +137,7 @@ fn monitor_tick(criterion: &mut Criterion) {
     group.bench_function(OWN, |b| b.iter(|| black_box(host.effective(clock.now()))));
     group.bench_function("sysinfo", |b| {
         // Anew each time: within 200 ms of a refresh, another one reads nothing.
-        let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing().with_cpu_usage());
+        let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing().with_usage());
         b.iter(|| black_box(System::new_with_specifics(what).expect("a supported host")));
     });
     group.finish();

@@ -36,8 +36,8 @@ impl Balance {
 
     #[inline]
     pub(super) fn charge(&self, cpu: Duration) {
-        // Half a century is as much as anybody is charged at once; below it, no sum wraps.
-        let seconds = cpu.as_secs().min(1 << 31) as i64;
+        // Sixty-eight years are as much as anybody is charged at once, so that no sum wraps.
+        let seconds = cpu.as_secs().min(1 << 31).cast_signed();
         let nanos = seconds * 1_000_000_000 + i64::from(cpu.subsec_nanos());
         // Debt is bounded, so that no sum of charges wraps.
         if self.0.fetch_sub(nanos, Ordering::Relaxed) < i64::MIN / 2 {
