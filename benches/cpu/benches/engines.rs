@@ -279,7 +279,11 @@ fn thread_plan_speedup() {
     ];
     let mut figures = contest(size(5, 1), &mut contenders);
     let [planned, unplanned] = [0, 1].map(|index: usize| median(&mut figures[index]));
-    let ratio = if unplanned > 0.0 { planned / unplanned } else { 0.0 };
+    if planned <= 0.0 || unplanned <= 0.0 {
+        // Not one token in a short run on a busy machine: no figure.
+        return;
+    }
+    let ratio = planned / unplanned;
     let mut row = Row::new("cpu.thread_plan_speedup", ratio, "times", Better::Higher);
     row.peers.insert("unplanned".to_owned(), 1.0);
     emit(&row);
@@ -301,23 +305,25 @@ const CLASSES: [(&str, f64, usize); 3] =
 
 fn share_error() {
     goal("cpu.share_error", 5.0);
-    let throttled = worst_share(size(10_000, 200), true);
-    let free = worst_share(size(2000, 100), false);
+    let (free, available) = worst_share(size(2000, 100), None);
+    // Half of what this process gets just now: a budget that the host has is the promise.
+    let rate = Millicores::from_f64((available * 500.0).clamp(50.0, 1000.0));
+    let (throttled, _) = worst_share(size(10_000, 100), Some(rate));
     let mut row = Row::new("cpu.share_error", throttled, "%", Better::Lower);
     row.peers.insert("unthrottled".to_owned(), free);
     emit(&row);
 }
 
 /// By how many percent the worst class misses its share of `millis` of CPU time in all, measured by
-/// the tasks themselves at every poll.
-fn worst_share(millis: u64, is_throttled: bool) -> f64 {
+/// the tasks themselves at every poll; and how many cores they had.
+fn worst_share(millis: u64, rate: Option<Millicores>) -> (f64, f64) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_time()
         .build()
         .expect("a runtime");
     let clock = Arc::new(SystemClock::new());
-    let config = ThrottleConfig { rate: Millicores::new(800), ..ThrottleConfig::default() };
+    let config = ThrottleConfig { rate: rate.unwrap_or_default(), ..ThrottleConfig::default() };
     let throttle = Throttle::new(&config, clock.clone()).expect("within bounds");
     let accountant = Accountant::new(&AccountConfig::default());
     let mut used = Vec::new();
@@ -327,7 +333,7 @@ fn worst_share(millis: u64, is_throttled: bool) -> f64 {
         let sum = Arc::new(AtomicU64::new(0));
         for _ in 0..tasks {
             let work = busy(Arc::clone(&sum));
-            if is_throttled {
+            if rate.is_some() {
                 runtime.spawn(class.throttle(work));
             } else {
                 runtime.spawn(work);
@@ -338,17 +344,17 @@ fn worst_share(millis: u64, is_throttled: bool) -> f64 {
     let read = || -> Vec<f64> {
         used.iter().map(|sum| sum.load(Ordering::Relaxed) as f64 / 1e6).collect()
     };
-    while read().iter().sum::<f64>() < millis as f64 && clock.now().as_secs_f64() < 120.0 {
+    while read().iter().sum::<f64>() < millis as f64 && clock.now().as_secs_f64() < 90.0 {
         pause(5);
     }
-    let used = read();
+    let (used, elapsed) = (read(), clock.now().as_secs_f64());
     runtime.shutdown_background();
     let (sum, weights): (f64, f64) = (used.iter().sum(), CLASSES.iter().map(|class| class.1).sum());
     let errors = used
         .iter()
         .zip(CLASSES)
         .map(|(used, (_, weight, _))| (used / sum / (weight / weights) - 1.0).abs() * 100.0);
-    errors.fold(0.0, f64::max)
+    (errors.fold(0.0, f64::max), sum / 1000.0 / elapsed)
 }
 
 /// Polls of a few hundred microseconds, for ever.

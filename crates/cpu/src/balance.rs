@@ -3,7 +3,9 @@
 //! Moving a task costs it its caches, so evenness is bought with as few moves as can be, and only
 //! where it is missing by enough: between the two thresholds nothing is begun. Each step takes the
 //! one move that brings the busiest worker and the idlest closest together, which is the one that
-//! lowers the peak the most; a task that was moved stays where it is for a while.
+//! lowers the peak the most; a task that was moved stays where it is for a while. The fewest moves of
+//! all are hard to find; against trying everything, on random cases of a few tasks, about two moves
+//! in a hundred are more than it takes.
 //!
 //! Source: the bounded-move greedy of Aggarwal, Motwani, Zhu, *The Load Rebalancing Problem*
 //! (SPAA 2003).

@@ -8,13 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use plimsoll_core_types::{CapacityProbe, Clock, Millicores, Ratio, SystemClock, Timestamp};
+use plimsoll_core_types::{
+    CapacityProbe, Clock, ConsumerId, CpuManager as _, ManualClock, Millicores, Priority, Ratio,
+    SystemClock, Task, TaskClass, TaskId, TenantId, Timestamp,
+};
+use plimsoll_cpu::account::{CpuClock as _, ThreadCpuClock};
 use plimsoll_cpu::apply::{
     ApplyError, EngineKind, LaunchAdvice, LaunchSetting, Means, affinity, set_affinity,
 };
-use plimsoll_cpu::process::{ProcessCpu, ProcessError};
+use plimsoll_cpu::process::{Monitor, ProcessCpu, ProcessError, WatchError};
+use plimsoll_cpu::runtime::RuntimeLoad;
 use plimsoll_cpu::throttle::{ProcessThrottle, ProcessThrottleConfig};
-use plimsoll_cpu::{CpuList, HostConfig, HostCpu, LimitedBy};
+use plimsoll_cpu::{CpuConfig, CpuList, CpuService, HostConfig, HostCpu, LimitedBy};
 
 /// A host in a folder, which goes with it.
 struct Fixture {
@@ -216,6 +221,58 @@ fn under_pressure_a_group_has_its_weight_or_what_others_leave() {
 }
 
 #[test]
+fn v1_keeps_weights_and_use_in_two_hierarchies() {
+    let shares = "sys/fs/cgroup/cpu";
+    let files = [
+        (
+            "proc/self/mountinfo",
+            "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+             33 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n",
+        ),
+        ("proc/self/cgroup", "2:cpuacct:/ours\n1:cpu:/ours\n"),
+        ("proc/stat", &stat(0)),
+        ("proc/pressure/cpu", &psi(30.0)),
+        ("sys/fs/cgroup/cpu/release_agent", "\n"),
+        ("sys/fs/cgroup/cpuacct/release_agent", "\n"),
+        ("sys/fs/cgroup/cpuacct/ours/cpuacct.usage", "0\n"),
+        (&format!("{shares}/ours/cpu.shares"), "1024\n"),
+        (&format!("{shares}/ours/cgroup.procs"), "1\n"),
+        (&format!("{shares}/greedy/cpu.shares"), "3072\n"),
+        (&format!("{shares}/greedy/cgroup.procs"), "2\n3\n"),
+        (&format!("{shares}/empty/cpu.shares"), "9999\n"),
+        (&format!("{shares}/empty/cgroup.procs"), ""),
+    ];
+    let fixture = Fixture::new(&files);
+    let host = fixture.host();
+    assert_eq!(host.effective(at(0)).cores, Millicores::from_cores(8));
+    fixture.write("proc/stat", &stat(100));
+    fixture.write("sys/fs/cgroup/cpuacct/ours/cpuacct.usage", "500000000\n");
+    let effective = host.effective(at(1000));
+    assert_eq!(effective.cores, Millicores::from_cores(2), "{effective:?}");
+    assert_eq!(host.signals(at(1000)).used, Some(Millicores::new(500)));
+}
+
+#[test]
+fn a_container_that_looks_like_a_root_is_none() {
+    let fixture = Fixture::new(&[
+        V2,
+        ("proc/self/cgroup", "0::/\n"),
+        ("proc/stat", &stat(0)),
+        ("proc/pressure/cpu", &psi(1.0)),
+        ("sys/fs/cgroup/cpu.max", "200000 100000\n"),
+        ("sys/fs/cgroup/cpu.stat", "usage_usec 0\n"),
+        ("sys/fs/cgroup/cpu.pressure", &psi(40.0)),
+    ]);
+    let host = fixture.host();
+    let effective = host.effective(at(0));
+    assert_eq!(effective.limited_by, LimitedBy::Quota { levels_up: 0 });
+    // Its own pressure, and not the host's.
+    assert_eq!(effective.pressure, Some(Ratio::new(0.4).unwrap()));
+    fixture.write("sys/fs/cgroup/cpu.stat", "usage_usec 1200000\n");
+    assert_eq!(host.sample(at(1000)).unwrap().used.cpu(), Millicores::new(1200));
+}
+
+#[test]
 fn used_is_counted_within_the_limit_that_binds() {
     let fixture = contended();
     fixture.write("sys/fs/cgroup/ours/cpu.pressure", &psi(0.0));
@@ -239,15 +296,6 @@ fn this_host_tells_of_itself() {
     assert!(host.sample(clock.now()).unwrap().capacity.memory().is_zero());
 }
 
-/// A shell that burns CPU until its input ends.
-fn spinner() -> Child {
-    Command::new("sh")
-        .args(["-c", "echo on; i=0; while :; do i=$((i+1)); done"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let clock = SystemClock::new();
     while !holds() {
@@ -258,8 +306,9 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_process_is_measured_until_it_ends_and_never_after() {
-    let (mut child, clock) = (spinner(), SystemClock::new());
-    let process = ProcessCpu::open(child.id()).unwrap();
+    let (spinner, clock) = (Spinner::new(), SystemClock::new());
+    let pid = spinner.id();
+    let process = ProcessCpu::open(pid).unwrap();
     let first = process.sample(clock.now()).unwrap();
     let mut last = first;
     wait_until("50 ms of CPU time", || {
@@ -273,10 +322,9 @@ fn a_process_is_measured_until_it_ends_and_never_after() {
     assert!(last.threads == 1 && last.switches > 0);
     let switches = process.context_switches().unwrap();
     assert!(switches.voluntary + switches.involuntary > 0);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(spinner);
     assert!(matches!(process.sample(clock.now()), Err(ProcessError::Gone { .. })));
-    assert!(matches!(ProcessCpu::open(child.id()), Err(ProcessError::Gone { .. })));
+    assert!(matches!(ProcessCpu::open(pid), Err(ProcessError::Gone { .. })));
 }
 
 #[test]
@@ -307,12 +355,14 @@ fn threads_that_wait_for_a_core_are_counted_with_those_that_ended() {
     std::io::stdout().flush().unwrap();
 }
 
-/// A spinner that is killed with the test.
+/// A shell that burns CPU, and is killed with the test.
 struct Spinner(Child);
 
 impl Spinner {
     fn new() -> Self {
-        Self(spinner())
+        let script = "echo on; i=0; while :; do i=$((i+1)); done";
+        let mut command = Command::new("sh");
+        Self(command.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap())
     }
 
     fn id(&self) -> u32 {
@@ -408,6 +458,81 @@ fn where_no_means_works_each_says_why() {
     assert_eq!(applied.attempts.len(), 4);
     assert_eq!(applied.in_force().count(), 0);
     assert!(applied.attempts.iter().all(|attempt| attempt.outcome.is_err()), "{applied:?}");
+}
+
+#[test]
+fn a_monitor_follows_processes_to_their_end() {
+    let (host, clock) = (HostCpu::system(), SystemClock::new());
+    let (stays, ends) = (Spinner::new(), Spinner::new());
+    let name = |name: &str| ConsumerId::new(name).unwrap();
+    let mut monitor = Monitor::new(2);
+    monitor.watch(name("stays"), stays.id()).unwrap();
+    monitor.watch(name("ends"), ends.id()).unwrap();
+    let own = std::process::id();
+    assert!(matches!(monitor.watch(name("own"), own), Err(WatchError::TooMany { most: 2 })));
+    let first = monitor.tick(&host, clock.now());
+    assert_eq!((first.processes.len(), first.ended.len()), (2, 0));
+    let ended = ends.id();
+    drop(ends);
+    let mut used = Millicores::ZERO;
+    wait_until("it uses something", || {
+        let reading = monitor.tick(&host, clock.now());
+        if !reading.ended.is_empty() {
+            assert_eq!(reading.ended, [(name("ends"), ended)]);
+        }
+        let own = reading.processes.iter().find(|process| process.pid == stays.id()).unwrap();
+        assert_eq!(own.share, own.usage.used.share_of(reading.effective.cores));
+        used = used.max(own.usage.used);
+        !used.is_zero() && reading.processes.len() == 1
+    });
+    monitor.unwatch(stays.id());
+    assert!(monitor.tick(&host, clock.now()).processes.is_empty());
+}
+
+#[tokio::test]
+async fn a_service_adds_up_what_it_is_told_and_what_it_accounts() {
+    let clock = Arc::new(ManualClock::new());
+    let host = Arc::new(HostCpu::system());
+    let service = CpuService::new(host, clock.clone(), CpuConfig::default());
+    let class = |priority| TaskClass { model: None, tenant: TenantId::DEFAULT, priority };
+    let task = |second: u64| Task {
+        id: TaskId::new(1),
+        consumer: ConsumerId::new("engine").unwrap(),
+        class: class(Priority::Low),
+        worker: None,
+        at: Timestamp::ZERO + Duration::from_secs(second),
+        cpu: Duration::from_millis(700),
+        waited: Duration::from_millis(10),
+        work: 10,
+        threads: 1,
+    };
+    for second in 1..=5 {
+        clock.advance(Duration::from_secs(1));
+        service.track_usage(&task(second));
+    }
+    let burn = ThreadCpuClock;
+    let work = async {
+        let end = burn.thread_time() + Duration::from_millis(5);
+        while burn.thread_time() < end {}
+    };
+    service.accountant().account(&class(Priority::High), work).await;
+    for _ in 0..2 {
+        // Asked twice, it counts nothing twice.
+        let status = service.status();
+        let cpu = |priority| {
+            let own = status.classes.iter().find(|usage| usage.class == Some(class(priority)));
+            own.unwrap().cpu
+        };
+        assert_eq!(cpu(Priority::Low), Duration::from_millis(3500));
+        assert!((5..50).contains(&cpu(Priority::High).as_millis()), "{status:?}");
+    }
+    let plan = service.optimize_threads();
+    assert_eq!((plan.assignments.len(), plan.cores), (1, service.status().effective.cores));
+    let advice = service.advise_runtime(&RuntimeLoad::default());
+    assert!(advice.workers >= 1);
+    service.watch(ConsumerId::new("own").unwrap(), std::process::id()).unwrap();
+    assert_eq!(service.monitor().processes.len(), 1);
+    assert!(service.balance_load().moves.is_empty());
 }
 
 #[test]

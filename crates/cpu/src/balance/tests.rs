@@ -1,6 +1,8 @@
 use super::*;
 use plimsoll_core_types::{ConsumerId, Priority, TaskClass, TenantId};
+use plimsoll_testkit::seed;
 use proptest::prelude::*;
+use rand::{SeedableRng as _, rngs::StdRng};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::ZERO + Duration::from_secs(seconds)
@@ -102,23 +104,52 @@ fn fewest(loads: &[(u64, usize)], workers: usize, limit: u64) -> Option<usize> {
         .min()
 }
 
-proptest! {
-    #[test]
-    fn never_worse_and_near_the_fewest(
-        loads in prop::collection::vec((10_u64..500, 0_usize..3), 1..8),
-    ) {
-        let mut workers = [Vec::new(), Vec::new(), Vec::new()];
-        for (load, home) in &loads {
-            workers[*home].push(*load);
+/// Workers by the tasks' homes.
+fn placed(loads: &[(u64, usize)]) -> Balancer {
+    let mut workers = [Vec::new(), Vec::new(), Vec::new()];
+    for (load, home) in loads {
+        workers[*home].push(*load);
+    }
+    balancer(&workers.each_ref().map(Vec::as_slice))
+}
+
+#[test]
+fn hardly_ever_more_moves_than_it_takes() {
+    let mut rng = StdRng::seed_from_u64(seed("hardly_ever_more_moves", 21));
+    let (mut excess, mut moved, mut cases, mut worst) = (0, 0, 0, 0);
+    for _ in 0..400 {
+        let count = rng.random_range(2..8);
+        let loads: Vec<(u64, usize)> =
+            (0..count).map(|_| (rng.random_range(10..500), rng.random_range(0..3))).collect();
+        let answer = placed(&loads).balance(at(1));
+        if answer.moves.is_empty() {
+            continue;
         }
-        let lists: Vec<&[u64]> = workers.iter().map(Vec::as_slice).collect();
-        let answer = balancer(&lists).balance(at(1));
-        prop_assert!(answer.imbalance_after <= answer.imbalance_before);
-        prop_assert!(answer.moves.is_empty() || answer.imbalance_before.get() > 1.2);
-        // Whatever evenness it reaches, no schedule reaches it in much fewer moves.
+        // The evenness that it reaches: in how few moves could that be had?
         let sum: u64 = loads.iter().map(|(load, _)| load).sum();
         let reached = answer.imbalance_after.get() * sum as f64 / 3.0;
         let best = fewest(&loads, 3, (reached + 1e-6).ceil() as u64).unwrap();
-        prop_assert!(answer.moves.len() <= best + 1, "{} moves, {best} would do", answer.moves.len());
+        let more = answer.moves.len() - best;
+        (excess, moved, cases, worst) =
+            (excess + more, moved + answer.moves.len(), cases + 1, worst.max(more));
+    }
+    assert!(cases > 200, "{cases}");
+    println!("{excess} of {moved} moves too many in {cases} cases, at most {worst} in one");
+    assert!(excess * 10 <= moved && worst <= 2, "{excess} of {moved}, {worst} in one");
+}
+
+proptest! {
+    #[test]
+    fn never_worse_and_never_without_need(
+        loads in prop::collection::vec((10_u64..500, 0_usize..3), 1..20),
+    ) {
+        let answer = placed(&loads).balance(at(1));
+        prop_assert!(answer.imbalance_after <= answer.imbalance_before);
+        prop_assert!(answer.moves.is_empty() || answer.imbalance_before.get() > 1.2);
+        prop_assert!(answer.moves.is_empty() || answer.imbalance_after < answer.imbalance_before);
+        let mut tasks: Vec<_> = answer.moves.iter().map(|step| step.task).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        prop_assert_eq!(tasks.len(), answer.moves.len(), "a task was moved twice");
     }
 }

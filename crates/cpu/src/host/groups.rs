@@ -15,6 +15,8 @@ use crate::kept::KeptFile;
 #[derive(Debug)]
 pub(crate) struct Groups {
     hierarchy: Hierarchy,
+    /// True when the outermost group is the whole host.
+    has_root: bool,
     /// Of the outermost group first.
     quotas: Vec<QuotaFiles>,
     /// The CPU time that each group has used.
@@ -45,7 +47,7 @@ impl Groups {
     /// where that is mounted.
     pub(crate) fn open(hierarchy: Hierarchy, accounting: Option<&Hierarchy>) -> Self {
         let quotas = hierarchy.groups.iter().map(|group| QuotaFiles::open(group)).collect();
-        let depth = usize::from(hierarchy.sees_root);
+        let depth = usize::from(is_true_root(&hierarchy));
         let usages = (0..hierarchy.groups.len()).map(|level| match hierarchy.version {
             CgroupVersion::V2 => {
                 KeptFile::open(hierarchy.groups[level].join("cpu.stat")).ok().map(UsageFile::V2)
@@ -64,7 +66,8 @@ impl Groups {
             .and_then(|path| KeptFile::open(path).ok());
         let stats = hierarchy.groups.iter().skip(depth);
         let stats = stats.filter_map(|group| KeptFile::open(group.join("cpu.stat")).ok()).collect();
-        Self { hierarchy, quotas, usages, pressure, stats }
+        let has_root = depth > 0;
+        Self { hierarchy, has_root, quotas, usages, pressure, stats }
     }
 
     /// The tightest quota, and how many levels above one's own group it is set.
@@ -121,7 +124,7 @@ impl Groups {
     /// How far above one's own the outermost group is that is not the whole host; `None` where
     /// this process is in no such group.
     pub(crate) fn outermost(&self) -> Option<u32> {
-        let below_root = self.usages.len() - usize::from(self.hierarchy.sees_root);
+        let below_root = self.usages.len() - usize::from(self.has_root);
         below_root.checked_sub(1).map(|levels_up| levels_up as u32)
     }
 
@@ -194,6 +197,17 @@ impl QuotaFiles {
             }
         })
     }
+}
+
+/// True when the outermost group is the whole host's. In a cgroup namespace, a container's own group
+/// looks like the root, but has what the true one lacks: in v2 limits, in v1 no release agent.
+fn is_true_root(hierarchy: &Hierarchy) -> bool {
+    let top = &hierarchy.groups[0];
+    hierarchy.sees_root
+        && match hierarchy.version {
+            CgroupVersion::V2 => !top.join("cpu.max").exists(),
+            CgroupVersion::V1 => top.join("release_agent").exists(),
+        }
 }
 
 fn siblings<'a>(

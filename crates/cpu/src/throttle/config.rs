@@ -7,9 +7,12 @@ use plimsoll_core_types::Millicores;
 /// How a [`Throttle`](super::Throttle) is set. Checked when it is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThrottleConfig {
-    /// CPU time per time that all classes together may use. Default 1 core. Set below what the host
-    /// really has to spare: where cores are scarcer than this, the executor decides who runs.
-    /// [`Throttle::set_rate`](super::Throttle::set_rate) changes it while things run.
+    /// CPU time per time that all classes together may use. Default 1 core.
+    ///
+    /// Set it below what the host really has to spare. Where cores are scarcer than this, nobody's
+    /// balance is ever used up, and the executor alone decides who runs: a class with many tasks
+    /// then gets more than its weight. [`Throttle::set_rate`](super::Throttle::set_rate) changes it
+    /// while things run, for instance after [`HostCpu::effective`](crate::HostCpu::effective).
     pub rate: Millicores,
     /// How much CPU time a class can save up while it needs none, and use at once later. Default
     /// 20 ms. Waits are rounded up to a millisecond, so a class can only use its part to the full

@@ -36,7 +36,9 @@ impl Balance {
 
     #[inline]
     pub(super) fn charge(&self, cpu: Duration) {
-        let nanos = i64::try_from(cpu.as_nanos()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        // Sixty-eight years are as much as anybody is charged at once, so that no sum wraps.
+        let seconds = cpu.as_secs().min(1 << 31).cast_signed();
+        let nanos = seconds * 1_000_000_000 + i64::from(cpu.subsec_nanos());
         // Debt is bounded, so that no sum of charges wraps.
         if self.0.fetch_sub(nanos, Ordering::Relaxed) < i64::MIN / 2 {
             self.0.fetch_add(nanos, Ordering::Relaxed);
