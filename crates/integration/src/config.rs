@@ -153,6 +153,18 @@ pub struct OptimizerConfig {
     pub decisions: usize,
     /// For how long an action may take before the loop goes on without it. Default 1 s.
     pub action_timeout: Duration,
+    /// A component that takes longer to answer is degraded, and after three times in a row asked
+    /// less often. Default 250 ms.
+    pub slow_after: Duration,
+    /// A component that takes longer to answer is left behind: the loop goes on without it until
+    /// its call has come back. Above zero; default 2 s.
+    pub hung_after: Duration,
+    /// Whether components are called on a thread of their own. Without that a call costs some
+    /// microseconds less, and one that never comes back stops the loop. Default true.
+    pub isolate: bool,
+    /// The loop is lost when it has not gone round for this long; see
+    /// [`Optimizer::stand_in`](crate::Optimizer::stand_in). Above zero; default 10 s.
+    pub lost_after: Duration,
 }
 
 impl OptimizerConfig {
@@ -165,6 +177,10 @@ impl OptimizerConfig {
             analyze_every: Duration::from_secs(2),
             decisions: 1024,
             action_timeout: Duration::from_secs(1),
+            slow_after: Duration::from_millis(250),
+            hung_after: Duration::from_secs(2),
+            isolate: true,
+            lost_after: Duration::from_secs(10),
         }
     }
 
@@ -187,6 +203,12 @@ impl OptimizerConfig {
         }
         if self.decisions == 0 {
             return complain("decisions", "0".to_owned(), "at least 1");
+        }
+        if self.hung_after.is_zero() {
+            return complain("hung_after", "0 s".to_owned(), "above 0 s");
+        }
+        if self.lost_after.is_zero() {
+            return complain("lost_after", "0 s".to_owned(), "above 0 s");
         }
         Ok(())
     }

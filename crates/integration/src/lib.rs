@@ -18,12 +18,17 @@ mod metrics;
 mod needs;
 mod optimizer;
 mod plan;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 pub mod resilience;
 mod sync;
+pub mod telemetry;
 mod verdicts;
 
 pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling};
 pub use invariants::check_pool;
 pub use optimizer::Optimizer;
 pub use plan::Planner;
+#[cfg(feature = "prometheus")]
+pub use prometheus::{Exporter, ExporterError};
 pub use verdicts::{Judged, Verdicts};

@@ -118,6 +118,11 @@ impl Planner {
         self.verdicts.take_news()
     }
 
+    /// Every model is served in full now, whatever was decided before.
+    pub fn reset_services(&mut self) {
+        self.services = Services::default();
+    }
+
     /// True when `kind` may be done to `subject`, which then cools down: for twice as long with
     /// each time in a row that it was not worth it.
     fn may(&mut self, kind: &'static str, subject: &str, now: Timestamp) -> bool {

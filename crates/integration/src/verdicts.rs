@@ -100,6 +100,7 @@ impl Verdicts {
     ) -> Option<Effect> {
         let (kind, subject) = (planned.action.kind(), planned.action.subject());
         let tally = self.tally(subject);
+        self.give_up(&planned.action, snapshot.at);
         // One trial of a kind and subject at a time: the later action overrides the earlier.
         self.trials.retain(|trial| trial.kind != kind || trial.subject != subject);
         // What takes a change back is not itself on trial.
@@ -110,6 +111,18 @@ impl Verdicts {
         let (at, subject) = (snapshot.at, subject.to_owned());
         self.trials.push(Trial { at, until: at + length, kind, subject, claim });
         Some(effect)
+    }
+
+    /// An engine that is replaced once more was not helped by the last time.
+    fn give_up(&mut self, action: &Action, now: Timestamp) {
+        let Action::Replace { model } = action else { return };
+        let same = |t: &Trial| t.kind == action.kind() && t.subject == model.as_str();
+        if let Some(index) = self.trials.iter().position(same) {
+            let trial = self.trials.swap_remove(index);
+            let outage = now.saturating_since(trial.at).as_secs_f64();
+            let seen = Seen { at: now, with: outage, without: outage, kept: false };
+            self.settle(trial, seen, None);
+        }
     }
 
     /// `action` was not done after all: there is nothing to judge.
@@ -149,7 +162,7 @@ impl Verdicts {
                 Verdict::Void => {}
                 Verdict::Settled { with, without, kept, undo } => {
                     let seen = Seen { at: snapshot.at, with, without, kept };
-                    self.settle(trial, seen, undo);
+                    self.settle(trial, seen, undo.map(|action| *action));
                 }
             }
         }

@@ -55,6 +55,11 @@ impl<'a> Draft<'a> {
         })
     }
 
+    /// True where the plan evicts `model`.
+    pub(super) fn leaves(&self, model: &ModelId) -> bool {
+        self.leaving.contains(model)
+    }
+
     /// True where the plan changes what `model`'s lease holds.
     pub(super) fn resizes(&self, model: &ModelId) -> bool {
         let resizes =

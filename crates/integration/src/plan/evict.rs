@@ -77,11 +77,15 @@ impl Planner {
         Some(Victims { engines })
     }
 
-    /// A model whose eviction was regretted stays for longer the next time.
+    /// A model whose eviction was regretted stays for longer the next time, and one that has just
+    /// been loaded ahead until that has cooled down: both at once can't have been right.
     fn is_protected(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> bool {
         let regrets = self.verdicts.failures("evict", engine.model.as_str());
         let now = draft.snapshot.at;
         let resident = now.saturating_since(engine.ready_since.unwrap_or(now));
+        if self.cool.is_cooling("prewarm", engine.model.as_str(), now) {
+            return true;
+        }
         regrets > 0 && resident < self.config.min_residence * (1 << regrets.min(MOST_REGRETS))
     }
 

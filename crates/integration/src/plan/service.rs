@@ -82,6 +82,12 @@ impl Planner {
                 ordered: None,
             });
             let serves = engine.state == EngineState::Ready;
+            let gone = matches!(engine.state, EngineState::Stopped | EngineState::Draining);
+            if gone || draft.leaves(&engine.model) {
+                // What was ordered went with the rest, and who asks for the model loads it.
+                state.ordered = None;
+                continue;
+            }
             let ready = if serves { (engine.slots / scaling.slots.max(1)) as u32 } else { 0 };
             let grace = engine.load_time * 4 + self.config.cool_down;
             let pending = state.ordered.map_or(0, |(ordered, at)| {

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use plimsoll_core_types::{
     Action, Bytes, ConsumerId, EngineSnapshot, EngineState, ForecastHealth, HorizonForecast,
-    Lacking, LeaseId, LeaseStatus, Metric, ModelId, PlannedAction, PressureLevel, Priority,
-    Quantiles, Reason, ResourceForecast, ResourceStatus, ResourceVector, SeriesKey, SystemSnapshot,
-    TenantId, TicketId, Timestamp, WaiterStatus,
+    Lacking, LeaseId, LeaseStatus, Metric, Millicores, ModelId, PlannedAction, PressureLevel,
+    Priority, Quantiles, Reason, ResourceForecast, ResourceStatus, ResourceVector, SeriesKey,
+    SystemSnapshot, TenantId, ThreadAssignment, TicketId, Timestamp, WaiterStatus,
 };
 use proptest::prelude::*;
+
+mod judged;
+mod swing;
 
 use super::Planner;
 use crate::config::PlanConfig;
@@ -142,6 +145,12 @@ fn forecast(name: &str, per_second: f64, at: Timestamp) -> ResourceForecast {
         health: ForecastHealth::Skilled { relative_error: 0.5 },
         season: None,
     }
+}
+
+fn assignment(engine: &EngineSnapshot, threads: u32) -> ThreadAssignment {
+    let consumer = ConsumerId::from(&engine.model);
+    let share = Millicores::from_cores(1);
+    ThreadAssignment { consumer, threads, share, reason: Reason::Requested }
 }
 
 fn evicted(plan: &[PlannedAction]) -> Vec<&str> {

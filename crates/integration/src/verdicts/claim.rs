@@ -81,16 +81,7 @@ pub(super) fn claim(
         }
         Action::Evict { model, beneficiary } => {
             let engine = engine(model)?;
-            let window = config.lookahead.max(engine.load_time);
-            let to = beneficiary.as_ref().map(|to| beneficiary_of(to, snapshot));
-            let need = match &planned.reason {
-                Reason::GaveWay { need, .. } => need.min_one().get(),
-                _ => 0.0,
-            };
-            let without = to.as_ref().map_or(0.0, |to| to.load.as_secs_f64().max(f64::EPSILON));
-            let expected = need * engine.load_time.as_secs_f64();
-            let claim = Claim::NotMissed { asked: engine.arrivals, load: engine.load_time, to };
-            Some((claim, effect(Measure::WaitSeconds, without, expected), window))
+            Some(eviction(engine, beneficiary.as_ref(), &planned.reason, snapshot, config))
         }
         Action::ResizeLease { model, to } => {
             let before = engine(model)?.promised;
@@ -144,6 +135,25 @@ pub(super) fn claim(
     }
 }
 
+fn eviction(
+    engine: &EngineSnapshot,
+    beneficiary: Option<&ConsumerId>,
+    reason: &Reason,
+    snapshot: &SystemSnapshot,
+    config: &PlanConfig,
+) -> (Claim, Effect, Duration) {
+    let load = engine.load_time;
+    let to = beneficiary.map(|to| beneficiary_of(to, snapshot));
+    let need = match reason {
+        Reason::GaveWay { need, .. } => need.min_one().get(),
+        _ => 0.0,
+    };
+    let without = to.as_ref().map_or(0.0, |to| to.load.as_secs_f64());
+    let effect = effect(Measure::WaitSeconds, without, need * load.as_secs_f64());
+    let claim = Claim::NotMissed { asked: engine.arrivals, load, to };
+    (claim, effect, config.lookahead.max(load))
+}
+
 fn beneficiary_of(to: &ConsumerId, snapshot: &SystemSnapshot) -> Beneficiary {
     let engine = snapshot.engines.iter().find(|e| e.model.as_str() == to.as_str());
     let waits = snapshot.pool.waiters.iter().any(|waiter| waiter.consumer == *to);
@@ -170,7 +180,7 @@ pub(super) enum Verdict {
         without: f64,
         kept: bool,
         /// What to do where it was not kept, beside not doing it again soon.
-        undo: Option<Action>,
+        undo: Option<Box<Action>>,
     },
 }
 
@@ -192,7 +202,7 @@ impl Claim {
         let engine = seen.snapshot.engines.iter().find(|e| e.model.as_str() == subject);
         match self {
             Self::Line { limit } => line(limit, seen),
-            Self::HitsNoLess { strategy, previous } => hits(strategy, previous, seen),
+            Self::HitsNoLess { strategy, previous } => hits(strategy, *previous, seen),
             // A model that is gone leaves nothing to judge.
             _ => engine.map_or(Verdict::Void, |engine| self.judge_engine(engine, seen)),
         }
@@ -239,7 +249,7 @@ impl Claim {
 fn undo(verdict: Verdict, action: impl FnOnce() -> Action) -> Verdict {
     match verdict {
         Verdict::Settled { with, without, kept: false, .. } => {
-            Verdict::Settled { with, without, kept: false, undo: Some(action()) }
+            Verdict::Settled { with, without, kept: false, undo: Some(Box::new(action())) }
         }
         other => other,
     }
@@ -273,7 +283,7 @@ fn within(
     if engine.state == EngineState::Ready && used > amount.memory() {
         let to = before.max(&before.with_memory(used));
         let taken_back = Action::ResizeLease { model: engine.model.clone(), to };
-        let undo = Some(taken_back);
+        let undo = Some(Box::new(taken_back));
         return Verdict::Settled { with: used.as_f64(), without, kept: false, undo };
     }
     if seen.over { settled(amount.memory().as_f64(), without, true) } else { Verdict::Open }
@@ -351,7 +361,7 @@ const LOOKUPS: u64 = 200;
 
 /// What it would have been is what the strategy's own simulation said of the present policy over
 /// the same accesses.
-fn hits(strategy: &CacheStrategy, previous: &Option<Tally>, seen: &Evidence<'_>) -> Verdict {
+fn hits(strategy: &CacheStrategy, previous: Option<Tally>, seen: &Evidence<'_>) -> Verdict {
     let (Some(before), Some(now)) = (previous, seen.tally) else {
         return if seen.elapsed >= PATIENCE { Verdict::Void } else { Verdict::Open };
     };
