@@ -6,9 +6,11 @@
 //! Simulated figures are not measured ones. What a run leaves out stands in the documentation of
 //! its module.
 
+pub mod capacity;
 pub mod generate;
 mod queue;
 mod random;
+pub mod replay;
 pub mod serving;
 pub mod trace;
 

@@ -4,8 +4,8 @@
 //! `w + wait`. So a window of length `w` in which `A` came needs a speed of `A / (w + wait)`, and
 //! the need is the most over all windows. This is the effective bandwidth of deterministic network
 //! calculus (Cruz, *A calculus for network delay*, 1991; Le Boudec & Thiran, *Network Calculus*,
-//! 2001, §1.4), taken over windows that end now, whose lengths double. The longest window gets no
-//! credit: what is asked for that long is no burst.
+//! 2001, §1.4), taken over windows that end now. The longest window gets no credit: what is asked for
+//! that long is no burst.
 //!
 //! It is a series like any other, which can be forecast; a pool that is always as large as its
 //! quantile at the lead time keeps the bound that often, for any distribution of arrivals.
@@ -40,10 +40,10 @@ pub struct BoundedWait {
 
 impl BoundedWait {
     /// A need over steps of `step` (at least a nanosecond), where requests may wait for `wait`;
-    /// windows are of 1, 2, 4, … up to `longest` steps (at least one).
+    /// windows are of one to `longest` steps (at least one, at most a million).
     pub fn new(step: Duration, wait: Duration, longest: usize) -> Self {
         let step = step.max(Duration::from_nanos(1)).as_secs_f64();
-        let longest = longest.clamp(1, 1 << 20);
+        let longest = longest.clamp(1, 1_000_000);
         Self { step, wait: wait.as_secs_f64(), steps: VecDeque::new(), longest }
     }
 
@@ -60,14 +60,11 @@ impl BoundedWait {
     /// The work per second that would have kept the bound for what came of late; zero before the
     /// first step.
     pub fn need(&self) -> f64 {
-        let (mut need, mut sum, mut window) = (0.0_f64, 0.0, 1);
+        let (mut need, mut sum) = (0.0_f64, 0.0);
         for (count, work) in (1..=self.steps.len()).zip(self.steps.iter().rev()) {
             sum += work;
-            if count == window || count == self.longest {
-                let credit = if count == self.longest { 0.0 } else { self.wait };
-                need = need.max(sum / (count as f64 * self.step + credit));
-                window *= 2;
-            }
+            let credit = if count == self.longest { 0.0 } else { self.wait };
+            need = need.max(sum / (count as f64 * self.step + credit));
         }
         need
     }
@@ -99,16 +96,16 @@ mod tests {
         assert_eq!(need(10, 64, &[f64::NAN, -5.0]), 0.0);
     }
 
-    /// A server of constant speed that meets the need of every moment lets nobody wait longer,
-    /// up to the granularity of doubling windows.
+    /// A server of constant speed that meets the need of every moment lets nobody wait longer.
     #[test]
     fn a_pool_that_meets_every_need_keeps_the_bound() {
         let work = |step: u64| ((step * 7919) % 97) as f64 * if step % 13 < 3 { 4.0 } else { 1.0 };
         let mut need = BoundedWait::new(Duration::from_secs(1), Duration::from_secs(10), 64);
-        let most = (0..5000).map(|step| {
+        let mut after = |step| {
             need.observe(work(step));
             need.need()
-        });
+        };
+        let most = (0..5000).map(&mut after);
         let speed = most.fold(0.0, f64::max);
         let (mut backlog, mut longest) = (0.0_f64, 0.0_f64);
         for step in 0..5000 {

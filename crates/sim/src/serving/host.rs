@@ -24,8 +24,8 @@ pub struct HostOptions {
     pub from: Duration,
     /// For how long. Default a day.
     pub span: Duration,
-    /// How many requests there are in the mean, per second; rates are scaled to it, single
-    /// requests are taken as they are. Default 2.
+    /// How many requests there are in the mean, per second, at most: rates are scaled to it, and
+    /// of single requests so many are taken, by lot. Default 0.5, which a machine can serve.
     pub rate: f64,
     /// At most so many requests. Default a million.
     pub most: usize,
@@ -39,7 +39,7 @@ impl Default for HostOptions {
             budget: 0.5,
             from: Duration::ZERO,
             span: Duration::from_hours(24),
-            rate: 2.0,
+            rate: 0.5,
             most: 1_000_000,
         }
     }
@@ -81,21 +81,16 @@ impl Host {
         let drawn = draw(trace, options);
         let requests = drawn.requests().unwrap_or_default();
         let single = trace.clients.len() == 1;
-        let count = if single {
-            options.models.max(1)
-        } else {
-            options.models.clamp(1, drawn.clients.len().max(1))
-        };
-        let engines: Vec<_> = (0..count).map(|index| engine(index, &mut sizes)).collect();
+        let clients = drawn.clients.len().max(1);
+        let count = if single { options.models.max(1) } else { options.models.clamp(1, clients) };
+        let mut engines: Vec<_> = (0..count).map(|index| engine(index, &mut sizes)).collect();
         let zipf = Zipf::new(count);
-        let model = |request: &TraceRequest, random: &mut Random| {
-            if single { zipf.draw(random) } else { request.client as usize }
-        };
         let mut jobs = Vec::with_capacity(requests.len());
         for request in requests {
-            let model = model(request, &mut spread);
+            let model = if single { zipf.draw(&mut spread) } else { request.client as usize };
             jobs.push(job(request, model, &engines[model], &mut lengths));
         }
+        give_slots(&mut engines, &jobs);
         let whole: Bytes = engines.iter().map(|engine| engine.model.amount.memory()).sum();
         let largest = engines.iter().map(|e| e.model.amount.memory()).max().unwrap_or_default();
         let budget = Bytes::from_f64(whole.as_f64() * options.budget).max(largest);
@@ -108,6 +103,24 @@ impl Host {
     }
 }
 
+/// Each engine gets twice the slots that its requests keep busy in their busiest minute, in powers
+/// of two from four to 64: its operator knew how much it is used.
+fn give_slots(engines: &mut [EngineSpec], jobs: &[Job]) {
+    let mut busy: Vec<(u64, f64, f64)> = vec![(0, 0.0, 0.0); engines.len()];
+    for job in jobs {
+        let (minute, seconds, most) = &mut busy[job.model];
+        let now = job.at.as_nanos() / 60_000_000_000;
+        if now != *minute {
+            (*minute, *seconds) = (now, 0.0);
+        }
+        *seconds += job.service.as_secs_f64();
+        *most = most.max(*seconds / 60.0);
+    }
+    for (engine, (_, _, most)) in engines.iter_mut().zip(busy) {
+        engine.model.slots = ((2.0 * most).ceil() as usize).next_power_of_two().clamp(4, 64);
+    }
+}
+
 /// The requests of the clients that stay, who are numbered anew.
 fn draw(trace: &Trace, options: &HostOptions) -> Trace {
     let totals = totals(trace);
@@ -115,9 +128,7 @@ fn draw(trace: &Trace, options: &HostOptions) -> Trace {
     ranked.sort_by(|a, b| totals[*b].total_cmp(&totals[*a]));
     let keep = options.models.clamp(1, ranked.len().max(1));
     let kept: Vec<usize> = (0..keep)
-        .filter_map(|k| {
-            ranked.get(k * ranked.len().saturating_sub(1) / keep.saturating_sub(1).max(1))
-        })
+        .filter_map(|k| ranked.get(k * ranked.len().saturating_sub(1) / keep.saturating_sub(1).max(1)))
         .copied()
         .collect();
     let clients = kept.iter().map(|client| trace.clients[*client].clone()).collect();
@@ -134,7 +145,8 @@ fn draw(trace: &Trace, options: &HostOptions) -> Trace {
                 let at = Timestamp::ZERO + request.at.saturating_since(from);
                 Some(TraceRequest { at, client: client as u32, ..*request })
             });
-            Content::Requests(renamed.take(options.most).collect())
+            let renamed: Vec<_> = renamed.collect();
+            Content::Requests(thin(renamed, options))
         }
     };
     let part = Trace { format: trace.format, clients, content };
@@ -143,6 +155,16 @@ fn draw(trace: &Trace, options: &HostOptions) -> Trace {
     let scale = if total > 0.0 { options.rate * span.as_secs_f64() / total } else { 0.0 };
     let (seed, from, most) = (options.seed, options.from, options.most);
     arrivals(&part, &Drawn { seed, scale, from, span, most })
+}
+
+/// So many of `requests` as the options allow, by lot.
+fn thin(requests: Vec<TraceRequest>, options: &HostOptions) -> Vec<TraceRequest> {
+    let (Some(first), Some(last)) = (requests.first(), requests.last()) else { return requests };
+    let span = last.at.saturating_since(first.at).as_secs_f64();
+    let share = options.rate * span / requests.len() as f64;
+    let mut random = Random::new(options.seed ^ 0x7461_6b65);
+    let taken = requests.into_iter().filter(|_| random.uniform() < share);
+    taken.take(options.most).collect()
 }
 
 /// How many requests each client makes.
@@ -175,7 +197,6 @@ fn expected(trace: &Trace, from: Duration, span: Duration) -> f64 {
 fn engine(index: usize, random: &mut Random) -> EngineSpec {
     let gib = SIZES[random.below(SIZES.len())];
     let amount = Bytes::from_gib(gib);
-    let slots = [4, 8, 16][random.below(3)];
     let name = format!("model-{index}-{gib}g");
     let load = START + gib as f64 / DISK;
     EngineSpec {
@@ -183,7 +204,7 @@ fn engine(index: usize, random: &mut Random) -> EngineSpec {
             id: ModelId::new(&name).unwrap_or_else(|_| unreachable!("letters, digits and dashes")),
             amount: ResourceVector::new().with_memory(amount),
             load_time: Duration::from_secs_f64(load),
-            slots,
+            slots: 4,
         },
         // Batching is nearly free until the memory's bandwidth is used up.
         contention: 0.03,
@@ -197,8 +218,7 @@ fn engine(index: usize, random: &mut Random) -> EngineSpec {
 
 fn job(request: &TraceRequest, model: usize, engine: &EngineSpec, random: &mut Random) -> Job {
     let known = request.input_tokens + request.output_tokens > 0;
-    let drawn =
-        |random: &mut Random, median| random.log_normal(median, 0.9).clamp(1.0, 8192.0) as u32;
+    let drawn = |random: &mut Random, median| random.log_normal(median, 0.9).clamp(1.0, 8192.0) as u32;
     let input = if known { request.input_tokens } else { drawn(random, 600.0) };
     let output = if known { request.output_tokens } else { drawn(random, 120.0) };
     // A model of twice the size takes the square root of two times as long: larger ones get

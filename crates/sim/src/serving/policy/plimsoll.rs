@@ -67,9 +67,21 @@ impl Plimsoll {
         limit: ResourceVector,
         predictor: Option<P>,
     ) -> Result<Self, PolicyError> {
+        Self::with_plan(PlanConfig::new(limit), predictor)
+    }
+
+    /// The policy over the budget of `plan`.
+    ///
+    /// # Errors
+    ///
+    /// When a value of `plan` is out of its bounds.
+    pub fn with_plan<P: ResourcePredictor + 'static>(
+        plan: PlanConfig,
+        predictor: Option<P>,
+    ) -> Result<Self, PolicyError> {
         Ok(Self {
-            ledger: Ledger::new(limit, LedgerConfig::default())?,
-            planner: Planner::new(PlanConfig::new(limit))?,
+            ledger: Ledger::new(plan.budget, LedgerConfig::default())?,
+            planner: Planner::new(plan)?,
             predictor: predictor.map(|predictor| Box::new(predictor) as Box<dyn ResourcePredictor>),
             leases: BTreeMap::new(),
             tickets: BTreeMap::new(),
