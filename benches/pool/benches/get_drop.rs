@@ -1,4 +1,5 @@
 //! One task gets and drops, with something always idle: time, allocations, sizes.
+#![expect(deprecated, reason = "fastpool has been renamed; it is compared under its known name")]
 
 use std::hint::black_box;
 

@@ -105,7 +105,7 @@ fn together(lasts: Duration, work: &(dyn Fn() + Sync)) -> f64 {
             };
             let threads = [scope.spawn(spin), scope.spawn(spin)];
             let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            timer.expect("a timer").block_on(tokio::time::sleep(lasts));
+            timer.expect("a timer").block_on(async { tokio::time::sleep(lasts).await });
             stop.store(true, Ordering::Relaxed);
             total = threads.map(|thread| thread.join().expect("no panic")).iter().sum();
         });
