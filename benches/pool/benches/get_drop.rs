@@ -29,7 +29,7 @@ fn spin<P: Peer>(runtime: &Runtime, pool: &P, count: u32) -> f64 {
     took.as_nanos() as f64 / f64::from(count)
 }
 
-fn contender<'a, P: Peer>(runtime: &'a Runtime, count: u32) -> Contender<'a> {
+fn contender<P: Peer>(runtime: &Runtime, count: u32) -> Contender<'_> {
     let pool = runtime.block_on(async {
         let pool = P::new(SLOTS);
         pool.fill(SLOTS).await;

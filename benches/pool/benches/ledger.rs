@@ -58,7 +58,7 @@ fn core<'a>(count: u32) -> Contender<'a> {
 }
 
 /// The same behind its lock, with a lease that goes back by `Drop`.
-fn service<'a>(pool: &'a LedgerPool, count: u32) -> Contender<'a> {
+fn service(pool: &LedgerPool, count: u32) -> Contender<'_> {
     let template = request();
     let spin = move || {
         nanos(count, || {
