@@ -38,8 +38,8 @@ pub mod sizing;
 
 pub use instance::{
     Ask, Counts, GetError, Hooks, KeyedConfig, KeyedError, KeyedPool, Lent, Manager, Pool,
-    PoolBuilder, PoolConfig, PoolConfigError, PoolStatus, Retired, Retry, SizeChange,
-    WaitHistogram,
+    PoolBuilder, PoolConfig, PoolConfigError, PoolStatus, Retired, Retry, SLOT_OVERHEAD,
+    SizeChange, WaitHistogram,
 };
 pub use ledger::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
 pub use service::{LedgerPool, PoolEvent, PoolEventKind};

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::core::{After, Cause, Core, Rest};
-pub use self::core::{Counts, WaitHistogram};
+pub use self::core::{Counts, SLOT_OVERHEAD, WaitHistogram};
 pub use builder::PoolBuilder;
 pub use config::{PoolConfig, PoolConfigError, Retry};
 pub use error::GetError;

@@ -25,8 +25,7 @@ use plimsoll_core_types::Timestamp;
 pub use histogram::WaitHistogram;
 pub(crate) use line::{End, Node};
 use line::{Line, Timed};
-#[cfg(test)]
-pub(crate) use slots::SLOT_OVERHEAD;
+pub use slots::SLOT_OVERHEAD;
 pub(crate) use slots::{MOST, SlotRef};
 use slots::{STRICT, Stack, Vacant, WAITERS};
 use sync::Mutex;

@@ -479,6 +479,6 @@ impl<T> Drop for Stack<T> {
     }
 }
 
-/// What a slot takes beside the object, in bytes, where the object is aligned like a pointer.
-#[cfg(test)]
-pub(crate) const SLOT_OVERHEAD: usize = size_of::<Slot<u64>>() - size_of::<u64>();
+/// What the pool takes for each object beside the object itself, in bytes, where that is aligned
+/// like a pointer.
+pub const SLOT_OVERHEAD: usize = size_of::<Slot<u64>>() - size_of::<u64>();
