@@ -68,9 +68,7 @@ fn tower_service() -> impl Service<(), Response = ()> {
     let layer = tower_resilience_circuitbreaker::CircuitBreakerLayer::builder()
         .build()
         .expect("its defaults are within its bounds");
-    tower::ServiceBuilder::new()
-        .layer(layer)
-        .service(tower::service_fn(async |()| answer(true)))
+    tower::ServiceBuilder::new().layer(layer).service(tower::service_fn(async |()| answer(true)))
 }
 
 fn closed(criterion: &mut Criterion) {
@@ -122,9 +120,7 @@ fn failing_now_and_then(criterion: &mut Criterion) {
         } else {
             together(&mut group, OWN, || call_own(&breaker, &clock, well_by_thread()));
             together(&mut group, "failsafe", || calls_failsafe(&share, well_by_thread()));
-            together(&mut group, "recloser", || {
-                recloser.call(|| answer(well_by_thread())).is_ok()
-            });
+            together(&mut group, "recloser", || recloser.call(|| answer(well_by_thread())).is_ok());
         }
         assert!(breaker.is_closed());
         group.finish();
