@@ -114,13 +114,13 @@ impl Front {
             self.admission.admit(Priority::Normal, Some(deadline)).await.map_err(|refused| {
                 ApiError::overloaded(&refused.reason.to_string(), seconds(refused.retry_after))
             })?;
-        let (source, answer) = self.from_engine(model, body, deadline).await?;
+        let (source, answer) = self.ask_engine(model, body, deadline).await?;
         self.answers.insert(key, answer.clone());
         Ok((source, answer))
     }
 
     /// Asks an engine, and another one where it breaks off: an embedding can be asked for twice.
-    async fn from_engine(
+    async fn ask_engine(
         &self,
         model: &Model,
         body: Bytes,

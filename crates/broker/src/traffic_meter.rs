@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use plimsoll_core_types::{LoadMetrics, Timestamp};
 
 /// Latencies above this are counted as this.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -246,7 +246,9 @@ where
         let engines = self.engines.load_full();
         engines.engine.settle();
         if engines.policy != CachePolicy::Lru {
-            keys.iter().for_each(|(key, _)| drop(engines.engine.get(key)));
+            for (key, _) in keys {
+                drop(engines.engine.get(key));
+            }
         }
     }
 

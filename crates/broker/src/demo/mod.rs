@@ -80,7 +80,7 @@ impl DemoError {
         )
     }
 
-    pub(crate) fn internal(step: &'static str, cause: impl ToString) -> Self {
+    pub(crate) fn internal(step: &'static str, cause: &dyn std::fmt::Display) -> Self {
         Self::Internal { step, cause: cause.to_string() }
     }
 }

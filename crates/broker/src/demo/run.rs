@@ -64,7 +64,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, DemoError> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| DemoError::internal("starting the runtime", error))?;
+        .map_err(|error| DemoError::internal("starting the runtime", &error))?;
     // Leaving this scope drops the runtime, and with it every task that owns an engine's process:
     // they are killed whatever the way out.
     runtime.block_on(async {
@@ -83,7 +83,7 @@ async fn demo(args: &DemoArgs, host: &Host, clock: &Arc<dyn Clock>) -> Result<u8
         .await
         .map_err(|cause| DemoError::Port { port: args.port, cause })?;
     let address =
-        listener.local_addr().map_err(|error| DemoError::internal("reading the port", error))?;
+        listener.local_addr().map_err(|error| DemoError::internal("reading the port", &error))?;
     let models = models(host.budget.memory(), host.budget.cpu(), args.seed);
     introduce(&models);
     let system = System::assemble(host, clock, &models).await?;

@@ -28,7 +28,7 @@ pub(super) struct Measured {
     ended: Timestamp,
     limit: ResourceVector,
     peak_promised: ResourceVector,
-    peak_measured: Bytes,
+    peak_used: Bytes,
     broken: Vec<Check>,
     own_first: Option<Duration>,
     own: OwnUse,
@@ -44,7 +44,7 @@ impl Measured {
             ended: begun,
             limit: ResourceVector::ZERO,
             peak_promised: ResourceVector::ZERO,
-            peak_measured: Bytes::ZERO,
+            peak_used: Bytes::ZERO,
             broken: Vec::new(),
             own_first: None,
             own: OwnUse::default(),
@@ -60,7 +60,7 @@ impl Measured {
         self.limit = self.limit.max(&snapshot.pool.limit);
         self.peak_promised = self.peak_promised.max(&snapshot.pool.promised);
         let used: Bytes = snapshot.engines.iter().map(|engine| engine.used.memory()).sum();
-        self.peak_measured = self.peak_measured.max(used);
+        self.peak_used = self.peak_used.max(used);
         if used > self.limit.memory() {
             self.broken.push(Check {
                 name: "measured memory is within the limit".to_owned(),
@@ -219,7 +219,7 @@ impl<'a> Summary<'a> {
         row("peak promised", measured.peak_promised.memory().to_string(), |b| {
             b.peak_promised.to_string()
         });
-        row("peak measured, all engines", measured.peak_measured.to_string(), none);
+        row("peak measured, all engines", measured.peak_used.to_string(), none);
         row("broker's own memory, peak", measured.own_peak.to_string(), none);
         row("broker's own CPU, of one core", percent(measured.broker_cpu()), none);
         let (kept, back) = self.seen.judged;
@@ -236,7 +236,7 @@ impl<'a> Summary<'a> {
             host: self.host.clone(),
             rows: self.rows(journal),
         };
-        serde_json::to_string(&report).map_err(|error| DemoError::internal("writing JSON", error))
+        serde_json::to_string(&report).map_err(|error| DemoError::internal("writing JSON", &error))
     }
 
     fn rows(&self, journal: &Journal) -> Vec<Row> {
@@ -271,7 +271,7 @@ impl<'a> Summary<'a> {
         add("peak_promised_bytes", bytes(measured.peak_promised.memory()), "bytes", Lower, |b| {
             Some(b.peak_promised.as_f64())
         });
-        add("peak_measured_bytes", bytes(measured.peak_measured), "bytes", Lower, none);
+        add("peak_measured_bytes", bytes(measured.peak_used), "bytes", Lower, none);
         add("broker_anon_bytes", bytes(measured.own_peak), "bytes", Lower, none);
         add("broker_cpu", measured.broker_cpu(), "cores", Lower, none);
         add("invariants_broken", Some(self.invariants_broken() as f64), "checks", Lower, none);

@@ -106,13 +106,17 @@ fn hadamard(row: &mut [f32]) {
         half *= 2;
     }
     let scale = 1.0 / (row.len() as f32).sqrt();
-    row.iter_mut().for_each(|value| *value *= scale);
+    for value in row {
+        *value *= scale;
+    }
 }
 
 fn normalize(vector: &mut [f32]) {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
+        for value in vector {
+            *value /= length;
+        }
     }
 }
 

@@ -160,7 +160,7 @@ impl Engines {
         let reading = running.map(|running| running.measure(now)).unwrap_or_default();
         if let Some(running) = running {
             self.world.learn(spec, reading.peak.memory(), now);
-            self.account(spec, running, reading, now);
+            self.account(spec, running, &reading, now);
         }
         let lease = *counters.lease.lock();
         let last_used = counters.last_used.load(Ordering::Relaxed);
@@ -194,10 +194,10 @@ impl Engines {
         &self,
         spec: &ModelSpec,
         running: &Running,
-        reading: running::Reading,
+        reading: &running::Reading,
         now: Timestamp,
     ) {
-        let (cpu, waited) = running.unaccounted(&reading);
+        let (cpu, waited) = running.unaccounted(reading);
         self.world.cpu.track_usage(&Task {
             id: TaskId::new(u64::from(running.pid)),
             consumer: ConsumerId::from(&spec.id),

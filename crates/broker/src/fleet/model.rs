@@ -8,7 +8,7 @@ use plimsoll_core_types::{
     ActionOutcome, AllocateError, ConsumerId, EngineState, LeaseId, Priority, Reason, Resource,
     ResourcePool, ResourceRequest, ResourceVector,
 };
-use plimsoll_load::Balancer;
+use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::running::Running;
@@ -144,7 +144,7 @@ impl Model {
         let (commands, inbox) = mpsc::channel(64);
         let (phase_out, phase) = watch::channel(Phase::Stopped);
         let counters = Arc::new(Counters::new(spec.load_time));
-        let balancer = world.balancer();
+        let balancer = Arc::new(Balancer::new(BalancerConfig::default()));
         let task = Task {
             spec: spec.clone(),
             world: Arc::clone(world),
@@ -278,13 +278,14 @@ impl Task {
         self.counters.load_nanos.store(nanos, Ordering::Relaxed);
         self.tell(EventKind::Ready, Reason::Fits { waited: took });
         let replica = running.replica;
-        self.world.open(&self.balancer, replica, self.spec.slots);
+        let backend = BackendConfig { slots: self.spec.slots, ..BackendConfig::default() };
+        self.balancer.add(replica, backend);
         self.phase.send_replace(Phase::Ready(Arc::clone(&running)));
         let ending = tokio::select! {
             code = process.ended() => Ending::Exited(code),
             ending = commanded(&mut self.inbox, lease, &self.counters, &self.world, &self.spec) => ending,
         };
-        self.world.close(&self.balancer, replica);
+        self.balancer.remove(replica);
         match &ending {
             Ending::Evicted(..) => {
                 self.phase.send_replace(Phase::Draining);

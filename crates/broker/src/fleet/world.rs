@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use plimsoll_core_types::{
     Bytes, Clock, ConsumerId, CpuManager, ReplicaId, ResourceVector, Timestamp,
 };
-use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
 use plimsoll_memory::footprint::Footprints;
 use plimsoll_pool::LedgerPool;
 
@@ -18,7 +17,7 @@ use super::spec::{EngineCommand, ModelSpec};
 use crate::journal::Journal;
 
 /// How long a load may take in all, whatever its model declares.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// What the models of a fleet share.
 #[derive(Debug)]
@@ -61,18 +60,6 @@ impl World {
         let plan = self.cpu.optimize_threads();
         let own = plan.assignments.iter().find(|a| a.consumer.as_str() == spec.id.as_str());
         own.map_or(1, |assignment| assignment.threads)
-    }
-
-    pub(super) fn balancer(&self) -> Arc<Balancer> {
-        Arc::new(Balancer::new(BalancerConfig::default()))
-    }
-
-    pub(super) fn open(&self, balancer: &Balancer, replica: ReplicaId, slots: usize) {
-        balancer.add(replica, BackendConfig { slots, ..BackendConfig::default() });
-    }
-
-    pub(super) fn close(&self, balancer: &Balancer, replica: ReplicaId) {
-        balancer.remove(replica);
     }
 
     /// Launches an engine for `spec`, and waits until it serves.

@@ -51,7 +51,7 @@ impl Vpa {
             sum += weight;
             sum >= target
         });
-        GROWTH.powi(found.unwrap_or(0) as i32)
+        GROWTH.powi(i32::try_from(found.unwrap_or(0)).unwrap_or(i32::MAX))
     }
 }
 
