@@ -32,3 +32,8 @@ pub use plan::Planner;
 #[cfg(feature = "prometheus")]
 pub use prometheus::{Exporter, ExporterError};
 pub use verdicts::{Judged, Verdicts};
+
+/// The README's example is compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
