@@ -3,7 +3,9 @@
 mod admit;
 mod assign;
 mod balance;
+pub mod policy;
 mod random;
+pub mod scenario;
 mod service;
 mod sync;
 mod trend;

@@ -23,3 +23,40 @@ impl Random {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 }
+
+impl Random {
+    /// Uniform in (0, 1): never 0, so that its logarithm is finite.
+    pub(crate) fn unit(&mut self) -> f64 {
+        ((self.next() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
+    }
+
+    /// Exponential with mean 1.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -self.unit().ln()
+    }
+
+    /// Standard normal (Box and Muller, 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_have_their_moments() {
+        let mut random = Random::new(7);
+        let count = 200_000;
+        let mut mean = |draw: fn(&mut Random) -> f64| {
+            (0..count).map(|_| draw(&mut random)).sum::<f64>() / f64::from(count)
+        };
+        assert!((mean(Random::unit) - 0.5).abs() < 0.005);
+        assert!((mean(Random::exponential) - 1.0).abs() < 0.01);
+        assert!(mean(Random::normal).abs() < 0.01);
+        assert!((mean(|random| random.normal().powi(2)) - 1.0).abs() < 0.02);
+        assert!((mean(|random| random.below(10) as f64) - 4.5).abs() < 0.03);
+    }
+}

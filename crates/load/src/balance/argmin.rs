@@ -94,6 +94,9 @@ impl Argmin {
         let mut node = self.width() + place;
         let Some(leaf) = self.nodes.get_mut(node) else { return };
         let mut winner = key(score, age, place);
+        if *leaf == winner {
+            return;
+        }
         *leaf = winner;
         while node > 1 {
             winner = winner.min(self.nodes[node ^ 1]);

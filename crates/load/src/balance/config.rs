@@ -62,9 +62,6 @@ pub struct BalancerConfig {
     pub slow_start: Duration,
     /// When backends are ejected.
     pub ejection: EjectionConfig,
-    /// Keys of which the last place is remembered, for affinity; the least recently used are
-    /// forgotten. 0 to 1,048,576; takes 16 bytes each once the first is used. Default 16384.
-    pub remembered_keys: usize,
     /// Seed of the choice among places that are nearly the best. Default 0.
     pub seed: u64,
 }
@@ -80,7 +77,6 @@ impl Default for BalancerConfig {
             cross_zone: Duration::from_millis(1),
             slow_start: Duration::ZERO,
             ejection: EjectionConfig::default(),
-            remembered_keys: 1 << 14,
             seed: 0,
         }
     }

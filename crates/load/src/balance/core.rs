@@ -9,8 +9,10 @@ use super::argmin::{Argmin, Score, Winner};
 use super::config::{BackendConfig, BalancerConfig, Binding, Sharing};
 use super::error::DispatchError;
 use super::report::{BackendReport, BackendStatus, Standing};
-use super::slot::{Fleet, Foreign, Slot, State, nanos};
+use super::slot::{Fleet, Foreign, Slot, State, Taken, nanos};
 use super::work::Work;
+use crate::policy::{Candidate, Dice, Policy};
+use crate::random::Random;
 
 mod eject;
 
@@ -18,6 +20,12 @@ mod eject;
 const REFRESH_EVERY: Duration = Duration::from_millis(10);
 /// How many of them at a time.
 const REFRESH_AT_ONCE: usize = 16;
+/// Where others send to the same backends, a place is as good as the best when it would be done
+/// this share of a typical request later at most.
+const NEARLY: f64 = 0.15;
+/// Moments in the busy argmin are counted from an epoch no older than this, which keeps them exact
+/// to some 60 nanoseconds.
+const EPOCH: Duration = Duration::from_secs(1);
 /// How quickly the typical work follows the mean of what is seen.
 const TYPICAL_FOLLOWS: f64 = 1.0 / 64.0;
 
@@ -39,15 +47,26 @@ pub(super) struct Begun {
     work: f64,
     /// Nanoseconds of work before and of it, at pace 1.
     expected: f64,
+    taken: Taken,
     /// Whether its size was known.
     sized: bool,
     probe: bool,
 }
 
+/// Places differ in few bits; what they are mixed with must not.
+const fn mixed(place: usize) -> u64 {
+    (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: BalancerConfig,
-    pub(super) argmin: Argmin,
+    /// Backends with a free slot: nanoseconds from a dispatch until it would be done.
+    idle: Argmin,
+    /// Backends that are full: nanoseconds from the epoch until one more would be done. Apart from
+    /// the others because those moments come nearer while nothing is written.
+    busy: Argmin,
+    epoch: Timestamp,
     slots: Vec<Slot>,
     places: HashMap<ReplicaId, u32>,
     vacant: Vec<u32>,
@@ -61,22 +80,27 @@ pub(super) struct Core {
     next_return: Timestamp,
     cursor: usize,
     latest: Timestamp,
-    random: crate::random::Random,
+    dice: Dice,
+    policy: Option<Box<dyn Policy>>,
+    /// What the policy sees; kept to spare its allocation.
+    candidates: Vec<Candidate>,
     median_pace: f64,
 }
 
 impl Core {
-    pub(super) fn new(mut config: BalancerConfig) -> Self {
+    pub(super) fn new(mut config: BalancerConfig, policy: Option<Box<dyn Policy>>) -> Self {
         config.max_backends = config.max_backends.clamp(1, Argmin::MOST);
         let fleet = Fleet {
             typical: nanos(config.typical).max(1.0),
             slow_start: nanos(config.slow_start),
             late: config.binding == Binding::Late,
         };
-        let random = crate::random::Random::new(config.seed);
+        let dice = Dice::new(config.seed);
         Self {
             config,
-            argmin: Argmin::new(),
+            idle: Argmin::new(),
+            busy: Argmin::new(),
+            epoch: Timestamp::ZERO,
             slots: Vec::new(),
             places: HashMap::new(),
             vacant: Vec::new(),
@@ -88,16 +112,66 @@ impl Core {
             next_return: Timestamp::MAX,
             cursor: 0,
             latest: Timestamp::ZERO,
-            random,
+            dice,
+            policy,
+            candidates: Vec::new(),
             median_pace: 1.0,
         }
     }
 
     fn rescore(&mut self, place: u32) {
         let slot = &self.slots[place as usize];
-        let score = slot.score(self.fleet.typical, &self.fleet, self.latest);
+        let completion = slot.completion(self.fleet.typical, &self.fleet, self.latest);
+        let (idle, busy) = match completion {
+            None => (Score::NEVER, Score::NEVER),
+            Some(from_now) if slot.is_queueing() => {
+                (Score::NEVER, Score::new(from_now + self.since_epoch()))
+            }
+            Some(from_now) => (Score::new(from_now), Score::NEVER),
+        };
         self.age = self.age.wrapping_add(1);
-        self.argmin.set(place as usize, score, self.age);
+        self.idle.set(place as usize, idle, self.age);
+        self.busy.set(place as usize, busy, self.age);
+    }
+
+    fn since_epoch(&self) -> f64 {
+        self.latest.saturating_since(self.epoch).as_nanos() as f64
+    }
+
+    /// Counts moments from now on from now on.
+    fn move_epoch(&mut self) {
+        self.epoch = self.latest;
+        for place in 0..self.slots.len() {
+            if self.slots[place].is_queueing() {
+                self.rescore(place as u32);
+            }
+        }
+    }
+
+    /// The place that should be done first with a request of `work`; none where none takes any.
+    fn first(&self, work: f64) -> Option<usize> {
+        let completion = |winner: &Winner| {
+            let slot = &self.slots[winner.place];
+            slot.completion(work, &self.fleet, self.latest).unwrap_or(f64::MAX)
+        };
+        match (self.idle.min(), self.busy.min()) {
+            (Some(idle), Some(busy)) => {
+                Some(if completion(&busy) < completion(&idle) { busy.place } else { idle.place })
+            }
+            (idle, busy) => idle.or(busy).map(|winner| winner.place),
+        }
+    }
+
+    /// Who would get a typical request now.
+    pub(super) fn best(&self) -> Option<ReplicaId> {
+        let soonest = match (self.idle.min(), self.busy.min()) {
+            (Some(idle), Some(busy)) => {
+                let busy_from_now = f64::from(busy.score.nanos()) - self.since_epoch();
+                if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle }
+            }
+            (idle, busy) => idle.or(busy)?,
+        };
+        Some(self.slots[soonest.place].id)
     }
 
     fn distance(&self, backend: &BackendConfig) -> f64 {
@@ -123,13 +197,17 @@ impl Core {
         let place = match self.vacant.pop() {
             Some(place) => place,
             None if self.slots.len() < self.config.max_backends => {
-                self.argmin.reserve(self.slots.len() + 1);
+                self.idle.reserve(self.slots.len() + 1);
+                self.busy.reserve(self.slots.len() + 1);
                 self.slots.push(fresh.clone());
                 (self.slots.len() - 1) as u32
             }
             None => return false,
         };
         self.slots[place as usize] = fresh;
+        if let Some(policy) = &mut self.policy {
+            policy.replaced(place as usize);
+        }
         self.places.insert(id, place);
         self.rescore(place);
         true
@@ -177,28 +255,52 @@ impl Core {
         {
             return Ok(self.begin_at(place, own, work, true));
         }
-        let Some(winner) = self.argmin.min() else { return Err(self.refusal()) };
+        let Some(first) = self.first(own) else { return Err(self.refusal()) };
+        if self.policy.is_some() {
+            let place = self.picked(work).unwrap_or(first as u32);
+            return Ok(self.begin_at(place, own, work, false));
+        }
         let place = match self.config.sharing {
-            Sharing::Sole => winner.place as u32,
-            Sharing::Shared => self.nearly(winner) as u32,
+            Sharing::Sole => first,
+            Sharing::Shared => self.nearly(first),
         };
-        let (place, own) = self.cached(work, own, place);
+        let (place, own) = self.cached(work, own, place as u32);
         Ok(self.begin_at(place, own, work, false))
     }
 
-    /// One of the places that are nearly as good as `best`, at random.
-    fn nearly(&mut self, best: Winner) -> usize {
-        let bound = Score::new(f64::from(best.score.nanos()) + self.fleet.typical / 4.0);
-        let (mut chosen, mut seen) = (best.place, 0);
-        let random = &mut self.random;
-        self.argmin.near(bound, 128, |winner| {
-            seen += 1;
-            if random.below(seen) == 0 {
-                chosen = winner.place;
-            }
+    /// Whom the policy sends `work` to.
+    fn picked(&mut self, work: &Work) -> Option<u32> {
+        let late = self.fleet.late;
+        let open = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.state == State::Open && !(late && slot.is_full()));
+        self.candidates.clear();
+        self.candidates.extend(open.map(|(place, slot)| Candidate {
+            place,
+            id: slot.id,
+            in_progress: slot.in_flight as usize + slot.foreign.in_flight as usize,
+            slots: slot.slots as usize,
+        }));
+        let last = self.candidates.len().checked_sub(1)?;
+        let policy = self.policy.as_mut()?;
+        let picked = policy.pick(&self.candidates, work, &mut self.dice, self.latest);
+        Some(self.candidates[picked.min(last)].place as u32)
+    }
+
+    /// Of the places that are nearly as good as `best`, the one that this balancer prefers: others
+    /// prefer others, so they do not all go to the same one before they hear of each other.
+    fn nearly(&self, best: usize) -> usize {
+        let Some(winner) = self.idle.min() else { return best };
+        let bound = Score::new(f64::from(winner.score.nanos()) + self.fleet.typical * NEARLY);
+        let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
+        let mut chosen = (u64::MAX, best);
+        self.idle.near(bound, 256, |winner| {
+            chosen = chosen.min((preferred(winner.place), winner.place));
             bound
         });
-        chosen
+        chosen.1
     }
 
     /// `place`, or a place where part of `work` is done already and which is done with the rest
@@ -208,7 +310,8 @@ impl Core {
             return (place, own);
         }
         let score = |place: u32, own| {
-            self.slots[place as usize].score(own, &self.fleet, self.latest).nanos()
+            let slot = &self.slots[place as usize];
+            slot.completion(own, &self.fleet, self.latest).unwrap_or(f64::INFINITY)
         };
         let mut best = (place, own, score(place, own));
         for (id, saved) in work.cached.iter().flatten() {
@@ -225,16 +328,17 @@ impl Core {
     fn begin_at(&mut self, place: u32, own: f64, work: &Work, probe: bool) -> Begun {
         let now = self.latest;
         let slot = &mut self.slots[place as usize];
+        let taken = slot.begin(own, &self.fleet, now);
         let begun = Begun {
+            taken,
             place,
             id: slot.id,
             at: now,
             work: own,
-            expected: slot.ahead() + own,
+            expected: own,
             sized: work.expected.is_some(),
             probe,
         };
-        slot.begin(own, now);
         if !probe {
             self.rescore(place);
         }
@@ -266,21 +370,29 @@ impl Core {
         let now = self.latest;
         let taken = now.as_nanos().saturating_sub(begun.at.as_nanos()) as f64;
         let slot = &mut self.slots[begun.place as usize];
-        slot.end(begun.work, now);
+        slot.end(begun.work, &begun.taken, now);
         match ended {
             Ended::Well => {
-                let own = taken * begun.work / begun.expected.max(1.0) / slot.pace;
+                let waited = (begun.taken.begins - begun.at.as_nanos() as f64).max(0.0);
+                let served = (taken - waited).max(taken / 16.0);
+                let own = served / slot.pace;
                 slot.learn_success(now);
-                slot.learn_pace(begun.expected, taken);
+                slot.learn_pace(begun.expected, served, now);
                 let size = if begun.sized { begun.work } else { own };
                 self.fleet.typical += (size - self.fleet.typical) * TYPICAL_FOLLOWS;
                 self.fleet.typical = self.fleet.typical.max(1.0);
             }
             Ended::Badly => {
                 slot.learn_failure();
-                slot.learn_at_least(begun.expected, taken);
+                slot.learn_at_least(begun.expected, taken, now);
             }
-            Ended::Cancelled => slot.learn_at_least(begun.expected, taken),
+            Ended::Cancelled => slot.learn_at_least(begun.expected, taken, now),
+        }
+        if let Some(policy) = &mut self.policy
+            && ended != Ended::Cancelled
+        {
+            let latency = Duration::from_nanos(taken as u64);
+            policy.ended(begun.place as usize, latency, ended == Ended::Well, now);
         }
         self.judge(begun, ended);
         if self.slots[begun.place as usize].state == State::Open {
@@ -297,14 +409,13 @@ impl Core {
         let slot = &mut self.slots[place as usize];
         if let Some(in_flight) = report.in_progress {
             let others = in_flight as f64 - f64::from(slot.in_flight);
-            let backlog = match report.backlog {
-                Some(backlog) => nanos(backlog) - slot.backlog,
-                None => others * self.fleet.typical,
-            };
-            slot.foreign = Foreign { in_flight: others.max(0.0), backlog: backlog.max(0.0) };
+            slot.foreign = Foreign { in_flight: others.max(0.0), known: true };
         }
         if let Some(speed) = report.speed {
-            slot.set_pace(1.0 / speed.get().max(1e-6));
+            slot.measured(1.0 / speed.get().max(1e-6), now);
+        }
+        if let Some(policy) = &mut self.policy {
+            policy.reported(place as usize, report, self.latest);
         }
         self.rescore(place);
     }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use plimsoll_core_types::{LoadDistribution, ReplicaId, Timestamp};
 
+use crate::policy::Policy;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
-use argmin::Winner;
 pub use config::{BackendConfig, BalancerConfig, Binding, EjectionConfig, Sharing, Zone};
 use core::{Begun, Core, Ended};
 pub use dispatch::Dispatch;
@@ -49,15 +49,26 @@ pub use work::{MAX_CACHED, Work};
 #[derive(Debug)]
 pub struct Balancer {
     core: Mutex<Core>,
-    /// The argmin's root as of the last write, for those who only look.
+    /// Who was best at the last write, for those who only look; [`NOBODY`] where nobody was.
     best: AtomicU64,
 }
+
+/// No replica's number.
+const NOBODY: u64 = u64::MAX;
 
 impl Balancer {
     /// A balancer without backends.
     pub fn new(config: BalancerConfig) -> Self {
-        let core = Core::new(config);
-        let best = AtomicU64::new(core.argmin.root());
+        Self::made(Core::new(config, None))
+    }
+
+    /// A balancer without backends that goes by another policy than predicted completion.
+    pub fn with_policy(config: BalancerConfig, policy: impl Policy + 'static) -> Self {
+        Self::made(Core::new(config, Some(Box::new(policy))))
+    }
+
+    fn made(core: Core) -> Self {
+        let best = AtomicU64::new(NOBODY);
         Self { core: Mutex::new(core), best }
     }
 
@@ -65,7 +76,8 @@ impl Balancer {
     fn write<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
         let mut core: MutexGuard<'_, Core> = self.core.lock();
         let done = work(&mut core);
-        self.best.store(core.argmin.root(), Ordering::Release);
+        let best = core.best().map_or(NOBODY, ReplicaId::get);
+        self.best.store(best, Ordering::Release);
         done
     }
 
@@ -121,9 +133,12 @@ impl Balancer {
         self.write(|core| core.report(id, report, now));
     }
 
-    /// Whether any backend would take a request just now: one load, without the lock.
-    pub fn is_available(&self) -> bool {
-        Winner::unpack(self.best.load(Ordering::Acquire)).is_some()
+    /// Who should be done first with a typical request, as of the last dispatch, answer or change:
+    /// one load, without the lock. None where nobody takes requests (or the best is replica
+    /// `u64::MAX`, which can't be told from nobody). To send something, [`dispatch`](Self::dispatch).
+    pub fn best(&self) -> Option<ReplicaId> {
+        let best = self.best.load(Ordering::Acquire);
+        (best != NOBODY).then(|| ReplicaId::new(best))
     }
 
     /// How many dispatches live.

@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct BackendReport {
     /// All requests in progress there, those of this balancer included.
     pub in_progress: Option<usize>,
-    /// All work in progress there, in time on a backend of speed 1; where it is none, requests of
-    /// others are taken to be typical.
-    pub backlog: Option<Duration>,
     /// Its speed beside a backend of speed 1, where it is measured from outside.
     pub speed: Option<Ratio>,
+    /// What requests have taken there of late, for policies that go by it.
+    pub latency: Option<Duration>,
 }
 
 /// Whether a backend is sent requests.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use plimsoll_core_types::{ReplicaId, Timestamp};
 
-use super::argmin::Score;
 use super::config::{BackendConfig, EjectionConfig};
 
 /// Share of what is known of a backend's pace that one more answer leaves standing: about the
@@ -17,11 +16,26 @@ const PRIOR_ANSWERS: f64 = 4.0;
 const ERRORS_KEEP: f64 = 0.9;
 /// An error rate above this is taken as this, or a backend's score could not be written.
 const MOST_ERRORS: f64 = 0.99;
+/// A speed that was measured from outside is believed for this long.
+const MEASURED_FOR: f64 = 10e9;
 /// What is known of an idle backend is half forgotten after this time, so that one that was slow
 /// or failing is tried again.
 const IDLE_HALF_LIFE: f64 = 10e9;
 /// How slow a backend is taken to be at the beginning of its slow start.
 const SLOW_START: f64 = 10.0;
+
+/// Lanes in which a backend's line is followed; more slots share them.
+const LANES: usize = 8;
+
+/// What a request has taken of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) lane: usize,
+    /// When it should begin and end.
+    pub(super) begins: f64,
+    pub(super) ends: f64,
+    pub(super) moved: f64,
+}
 
 /// Whether a backend may be sent requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +59,8 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Foreign {
     pub(super) in_flight: f64,
-    pub(super) backlog: f64,
+    /// Whether the backend ever reported.
+    pub(super) known: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +72,13 @@ pub(super) struct Slot {
     /// Nanoseconds of work in progress, at pace 1.
     pub(super) backlog: f64,
     pub(super) foreign: Foreign,
+    /// When each lane should have done what was given to it.
+    free_at: [f64; LANES],
+    /// By how much answers have moved what was predicted of each lane.
+    moved: [f64; LANES],
+    lanes: usize,
+    /// Slots in a lane.
+    width: f64,
     /// Nanoseconds taken for a nanosecond of work.
     pub(super) pace: f64,
     taken: f64,
@@ -69,6 +91,8 @@ pub(super) struct Slot {
     /// When something was last heard of it, or begun while it was idle.
     pub(super) heard: Timestamp,
     touched: Timestamp,
+    /// When its speed was last measured from outside; zero is never.
+    measured_at: Timestamp,
     /// Nanoseconds that a request takes longer for being in another zone.
     pub(super) distance: f64,
     believed_pace: f64,
@@ -107,6 +131,10 @@ impl Slot {
             in_flight: 0,
             backlog: 0.0,
             foreign: Foreign::default(),
+            free_at: [0.0; LANES],
+            moved: [0.0; LANES],
+            lanes: config.slots.clamp(1, LANES),
+            width: config.slots.max(1) as f64 / config.slots.clamp(1, LANES) as f64,
             pace: believed_pace,
             taken: PRIOR_ANSWERS * typical * believed_pace,
             expected: PRIOR_ANSWERS * typical,
@@ -116,6 +144,7 @@ impl Slot {
             returned: now,
             heard: now,
             touched: now,
+            measured_at: Timestamp::ZERO,
             distance,
             believed_pace,
         }
@@ -125,41 +154,57 @@ impl Slot {
         matches!(self.state, State::Ejected { .. } | State::Probing { .. })
     }
 
-    /// Nanoseconds of work before one more request would begin, at pace 1.
-    ///
-    /// With `n` in progress on `c` slots, one more begins after `n - c + 1` of them have ended;
-    /// together they are the backlog, and `c` are worked on at once.
-    pub(super) fn ahead(&self) -> f64 {
+    /// The lane that is free first, and when.
+    fn first_free(&self) -> (usize, f64) {
+        let mut first = (0, self.free_at[0]);
+        for lane in 1..self.lanes {
+            if self.free_at[lane] < first.1 {
+                first = (lane, self.free_at[lane]);
+            }
+        }
+        first
+    }
+
+    /// When one more request would begin.
+    pub(super) fn begins(&self, typical: f64, now: f64) -> f64 {
         let in_flight = f64::from(self.in_flight) + self.foreign.in_flight;
         let before = in_flight - self.slots + 1.0;
+        // The mean time between two of its answers while all slots are taken.
+        let between = typical * self.pace / self.slots;
+        if self.foreign.known {
+            // Others may have taken a slot that was free when it was counted: a hinge with a round
+            // edge makes the last free slots worth less than the first.
+            return now + f64::midpoint(before, before.hypot(1.0)) * between;
+        }
         if before <= 0.0 {
-            return 0.0;
+            return now;
         }
-        (self.backlog + self.foreign.backlog) * before / (in_flight * self.slots)
+        // All slots are taken, so whatever was predicted, none is free now: those before this one
+        // end one by one.
+        self.first_free().1.max(now + before * between)
     }
 
-    /// Nanoseconds of work in progress for each slot that stays free, at pace 1; it tells nearly
-    /// equal backends apart before any is full.
-    fn spread(&self) -> f64 {
-        (self.backlog + self.foreign.backlog) / self.slots
-    }
-
-    /// Nanoseconds until one more request of `work` would be done, or [`Score::NEVER`].
-    pub(super) fn score(&self, work: f64, fleet: &Fleet, now: Timestamp) -> Score {
-        /// How much a backend that has free slots is worse for those that are taken. Small: it
-        /// only orders backends that are equal otherwise.
-        const SPREAD: f64 = 1.0 / 64.0;
+    /// Nanoseconds from `now` until one more request of `work` would be done; none where none may
+    /// be sent.
+    pub(super) fn completion(&self, work: f64, fleet: &Fleet, now: Timestamp) -> Option<f64> {
         if self.state != State::Open || (fleet.late && self.is_full()) {
-            return Score::NEVER;
+            return None;
         }
-        let ahead = self.ahead() + SPREAD * self.spread();
+        let at = now.as_nanos() as f64;
         let errors = self.failing / (1.0 - self.failing) * fleet.typical;
-        Score::new(
-            (ahead + work) * self.pace * self.warming(fleet, now)
+        Some(
+            (self.begins(fleet.typical, at) - at)
+                + work * self.pace * self.warming(fleet, now)
                 + errors
                 + self.distance
                 + self.overdue(now),
         )
+    }
+
+    /// Whether what is predicted is a moment, which time comes nearer to, rather than a time from
+    /// whenever a request is sent.
+    pub(super) fn is_queueing(&self) -> bool {
+        !self.foreign.known && self.is_full()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -183,25 +228,43 @@ impl Slot {
         (since(now, self.heard) - each).max(0.0)
     }
 
-    pub(super) fn begin(&mut self, work: f64, now: Timestamp) {
+    pub(super) fn begin(&mut self, work: f64, fleet: &Fleet, now: Timestamp) -> Taken {
         if self.in_flight == 0 {
             self.heard = now;
         }
+        let begins = self.begins(fleet.typical, now.as_nanos() as f64);
+        let (lane, _) = self.first_free();
+        let takes = work * self.pace;
+        self.free_at[lane] = self.free_at[lane].max(begins) + takes / self.width;
         self.touched = now;
         self.in_flight += 1;
         self.backlog += work;
+        Taken { lane, begins, ends: begins + takes, moved: self.moved[lane] }
     }
 
     /// Takes what [`begin`](Self::begin) added.
-    pub(super) fn end(&mut self, work: f64, now: Timestamp) {
+    pub(super) fn end(&mut self, work: f64, taken: &Taken, now: Timestamp) {
         self.touched = now;
         self.in_flight = self.in_flight.saturating_sub(1);
+        let lane = taken.lane.min(LANES - 1);
+        // What was predicted of it, by what has been learned since.
+        let ends = taken.ends + (self.moved[lane] - taken.moved);
+        let late = now.as_nanos() as f64 - ends;
+        self.moved[lane] += late;
+        self.free_at[lane] += late / self.width;
         // What rounding leaves must not outlive the requests.
         self.backlog = if self.in_flight == 0 { 0.0 } else { (self.backlog - work).max(0.0) };
+        if self.in_flight == 0 {
+            self.free_at = [0.0; LANES];
+        }
     }
 
     /// Learns that what was expected to take `expected` nanoseconds at pace 1 took `taken`.
-    pub(super) fn learn_pace(&mut self, expected: f64, taken: f64) {
+    /// While it is measured from outside, that is believed instead.
+    pub(super) fn learn_pace(&mut self, expected: f64, taken: f64, now: Timestamp) {
+        if since(now, self.measured_at) < MEASURED_FOR && self.measured_at > Timestamp::ZERO {
+            return;
+        }
         self.taken = self.taken * PACE_KEEPS + taken;
         self.expected = self.expected * PACE_KEEPS + expected;
         if self.expected > 0.0 {
@@ -210,16 +273,27 @@ impl Slot {
     }
 
     /// Learns that something took `taken` without an end: it is at least that slow.
-    pub(super) fn learn_at_least(&mut self, expected: f64, taken: f64) {
+    pub(super) fn learn_at_least(&mut self, expected: f64, taken: f64, now: Timestamp) {
         if taken > expected * self.pace {
-            self.learn_pace(expected, taken);
+            self.learn_pace(expected, taken, now);
         }
     }
 
-    /// Takes a measured speed in place of what was learned.
-    pub(super) fn set_pace(&mut self, pace: f64) {
-        self.pace = pace.clamp(1e-6, 1e6);
-        self.taken = self.expected * self.pace;
+    /// Takes a measured pace: at once where it is another one, else as one more opinion, or the
+    /// error of each measurement would decide between equal backends.
+    pub(super) fn measured(&mut self, pace: f64, now: Timestamp) {
+        /// Measurements within this factor are of the same pace.
+        const SAME: f64 = 1.25;
+        const FOLLOWS: f64 = 1.0 / 8.0;
+        self.measured_at = now;
+        let pace = pace.clamp(1e-6, 1e6);
+        let same = pace < self.pace * SAME && self.pace < pace * SAME;
+        self.set_pace(if same { self.pace + (pace - self.pace) * FOLLOWS } else { pace });
+    }
+
+    fn set_pace(&mut self, pace: f64) {
+        self.pace = pace;
+        self.taken = self.expected * pace;
     }
 
     pub(super) fn learn_success(&mut self, now: Timestamp) {

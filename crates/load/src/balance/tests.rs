@@ -51,10 +51,10 @@ fn nobody_there_nobody_open_and_no_room_are_told_apart() {
     let config = BalancerConfig { max_backends: 1, ..BalancerConfig::default() };
     let balancer = Balancer::new(config);
     assert_eq!(balancer.dispatch(&Work::default(), at(0)).unwrap_err(), DispatchError::NoBackends);
-    assert!(!balancer.is_available());
+    assert_eq!(balancer.best(), None);
     assert!(balancer.add(id(1), backend(1)));
     assert!(!balancer.add(id(2), backend(1)), "there is room for one");
-    assert!(balancer.is_available());
+    assert_eq!(balancer.best(), Some(id(1)));
     assert!(balancer.drain(id(1)));
     let refused = balancer.dispatch(&Work::default(), at(0)).unwrap_err();
     assert_eq!(refused, DispatchError::Unavailable { backends: 1, retry_after: Duration::ZERO });
@@ -112,7 +112,6 @@ fn work_goes_where_it_is_cached_unless_others_are_done_first() {
         there.push(next);
         assert!(there.len() < 20, "affinity overrides");
     }
-    assert!(there.len() > 2, "{}", there.len());
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub const MAX_CACHED: usize = 4;
 pub struct Work {
     pub(crate) expected: Option<Duration>,
     pub(crate) cached: [Option<(ReplicaId, Duration)>; MAX_CACHED],
-    pub(crate) key: Option<(u64, Duration)>,
+    pub(crate) key: Option<u64>,
 }
 
 impl Work {
@@ -42,12 +42,17 @@ impl Work {
         self
     }
 
-    /// The same work as part of what `key` names (a session, a conversation, a prompt's prefix):
-    /// the place where work of that key went last is a candidate at which `saved` is done
-    /// already, and the place where this goes is remembered.
+    /// What it is part of, where that was said.
+    pub fn key(&self) -> Option<u64> {
+        self.key
+    }
+
+    /// The same work as part of what `key` names (a session, a conversation, a prompt's prefix),
+    /// for policies that go by it, such as [`BoundedHash`](crate::policy::BoundedHash). Predicted
+    /// completion goes by [`cached_on`](Self::cached_on) alone.
     #[must_use]
-    pub fn of_key(mut self, key: u64, saved: Duration) -> Self {
-        self.key = Some((key, saved));
+    pub fn of_key(mut self, key: u64) -> Self {
+        self.key = Some(key);
         self
     }
 }

@@ -1,6 +1,6 @@
 //! Who is taken out of rotation, and how one comes back.
 
-use super::{Begun, Core, Ended, REFRESH_AT_ONCE, REFRESH_EVERY, State, Timestamp};
+use super::{Begun, Core, EPOCH, Ended, REFRESH_AT_ONCE, REFRESH_EVERY, State, Timestamp};
 
 impl Core {
     /// How many backends may be out of rotation at once.
@@ -45,6 +45,11 @@ impl Core {
             return;
         }
         self.ejected += 1;
+        let slot = &mut self.slots[place as usize];
+        // Good for as long as it would now be out: what was before is forgotten.
+        if self.latest.saturating_since(slot.returned) >= slot.ejected_for(&self.config.ejection) {
+            slot.ejections = 0;
+        }
         self.eject_until(place);
     }
 
@@ -115,6 +120,9 @@ impl Core {
     pub(super) fn refresh(&mut self) {
         let now = self.latest;
         self.next_refresh = now + REFRESH_EVERY;
+        if now.saturating_since(self.epoch) >= EPOCH {
+            self.move_epoch();
+        }
         for _ in 0..REFRESH_AT_ONCE.min(self.slots.len()) {
             let place = self.cursor;
             self.cursor = (self.cursor + 1) % self.slots.len();
