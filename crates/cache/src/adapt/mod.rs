@@ -1,6 +1,6 @@
 //! Choosing the policy while the cache serves.
 //!
-//! Miniatures of every candidate ([`Panel`]) see the same sampled accesses; a [`Selector`] compares
+//! Miniatures of every candidate (a panel) see the same sampled accesses; a selector compares
 //! what they hit and says when to change, and when to change back. [`Adaptive`] puts both beside
 //! an exact model of a cache, which is what replays run; a
 //! [`ManagedCache`](crate::ManagedCache) puts them beside a real one.
