@@ -1,43 +1,14 @@
 //! What the hot paths take: allocations, and looks at the clock.
 
 #![cfg(not(loom))]
-#![expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one only counts")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use plimsoll_core_types::Timestamp;
 use plimsoll_integration::resilience::{Breaker, BreakerConfig};
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread's last allocations may come after its locals are gone.
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps to the trait's contract, which is passed on unchanged.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from the system's allocator with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use plimsoll_testkit::{Counting, allocations};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
 
 #[test]
 fn the_counter_counts() {

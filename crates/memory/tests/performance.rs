@@ -1,34 +1,9 @@
 //! What the hot paths allocate: nothing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use plimsoll_core_types::{Bytes, CapacityProbe as _, ConsumerId, Timestamp};
 use plimsoll_memory::budget::{Allowance, Budget, BudgetConfig};
 use plimsoll_memory::{HostMemory, process::ProcessMemory};
-
-/// Counts what each thread allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts can't be written without")]
-// SAFETY: everything is left to the system's allocator; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends may allocate after its counter is gone.
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use plimsoll_testkit::Counting;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -36,11 +11,11 @@ static COUNTING: Counting = Counting;
 /// How many allocations `act` makes, once it has warmed up.
 fn allocations(mut act: impl FnMut()) -> u64 {
     act();
-    let before = ALLOCATIONS.with(Cell::get);
-    for _ in 0..100 {
-        act();
-    }
-    ALLOCATIONS.with(Cell::get) - before
+    plimsoll_testkit::allocations(|| {
+        for _ in 0..100 {
+            act();
+        }
+    })
 }
 
 fn name(text: &str) -> ConsumerId {

@@ -1,8 +1,5 @@
 //! Counts that do not depend on the machine: allocations, sizes.
-#![expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one only counts")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future as _;
 use std::pin::pin;
@@ -10,35 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use plimsoll_pool::{Hooks, Manager, Pool, PoolConfig, SLOT_OVERHEAD};
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the contract is the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the contract is the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use plimsoll_testkit::{Counting, allocations};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
 
 struct Numbers;
 

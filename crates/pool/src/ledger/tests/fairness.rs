@@ -99,15 +99,10 @@ proptest! {
         for (index, tasks) in expected.iter().enumerate() {
             prop_assert!(got[index] >= *tasks, "{demands:?}: {got:?}, the paper says {expected:?}");
         }
-        let extra: usize = got.iter().sum::<usize>() - expected.iter().sum::<usize>();
-        let lacks_both = |got: &[usize]| {
-            let used = got.iter().zip(&demands).fold((0, 0), |used, (count, demand)| {
-                (used.0 + *count as u64 * demand.cpu, used.1 + *count as u64 * demand.mib)
-            });
-            used.0 <= limit.0 && used.1 <= limit.1
-        };
-        prop_assert!(lacks_both(&got));
-        prop_assert!(extra == 0 || got != expected);
+        let used = got.iter().zip(&demands).fold((0, 0), |used, (count, demand)| {
+            (used.0 + *count as u64 * demand.cpu, used.1 + *count as u64 * demand.mib)
+        });
+        prop_assert!(used.0 <= limit.0 && used.1 <= limit.1, "{used:?} of {limit:?}");
     }
 }
 
