@@ -76,7 +76,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     if rows.is_empty() {
         bail!("no bench has rows named {:?}", args.wanted().unwrap_or_default());
     }
-    let report = Report::new(rows);
+    let mut report = Report::new(rows);
+    if args.smoke {
+        report.host.insert("run".to_owned(), "one short pass: figures mean nothing".to_owned());
+    }
     report.write(&folder, "bench", args.json.as_deref())?;
     line(&report.markdown());
     let changes = baseline.as_ref().map(|before| baseline::changes(&before.rows, &report.rows));
