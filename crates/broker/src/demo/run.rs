@@ -281,7 +281,7 @@ impl System {
         let Some(victim) = steady.find(ready) else { return false };
         let Some(model) = self.engines.model(&victim.spec.id) else { return false };
         let Phase::Ready(running) = model.phase() else { return false };
-        if !stop_process(running.pid) {
+        if !running.pid.is_some_and(stop_process) {
             return false;
         }
         let (at, subject) = (self.clock.now(), victim.spec.id.to_string());

@@ -141,5 +141,6 @@ const fn name(kind: EventKind) -> &'static str {
         EventKind::Resized => "resized",
         EventKind::Injected => "injected",
         EventKind::Decided => "decided",
+        EventKind::GaveUp => "gave up",
     }
 }

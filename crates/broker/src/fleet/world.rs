@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use plimsoll_core_types::{
@@ -15,9 +14,6 @@ use super::process::{EngineProcess, LaunchError};
 use super::running::Running;
 use super::spec::{EngineCommand, ModelSpec};
 use crate::journal::Journal;
-
-/// How long a load may take in all, whatever its model declares.
-const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// What the models of a fleet share.
 #[derive(Debug)]
@@ -67,11 +63,12 @@ impl World {
         &self,
         spec: &ModelSpec,
         threads: u32,
+        progress: impl Fn(f64),
     ) -> Result<(EngineProcess, Arc<Running>), LaunchError> {
         let mut process = EngineProcess::launch(&self.command, spec, threads).await?;
-        process.ready(READY_WITHIN).await?;
+        process.ready(spec.load_within, progress).await?;
         let replica = ReplicaId::new(self.replicas.fetch_add(1, Ordering::Relaxed));
-        let running = Running::new(replica, &process, spec.slots, threads, &self.clock);
+        let running = Running::new(replica, &process, spec, threads, &self.clock);
         Ok((process, Arc::new(running)))
     }
 }

@@ -1,10 +1,15 @@
 //! The command line.
 
+pub(crate) mod check;
+
 use clap::{Parser, Subcommand};
 
 use crate::demo::DemoArgs;
 use crate::engine::EngineArgs;
+use crate::hold::HoldArgs;
 use crate::replay::ReplayArgs;
+use crate::serve::ServeArgs;
+use check::CheckArgs;
 
 /// Loads a machine with models up to the line, and never past it.
 #[derive(Debug, Parser)]
@@ -16,6 +21,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Serve the models of a config at one address, loaded when asked for
+    Serve(ServeArgs),
+    /// Say everything that is wrong with a config, by line and key
+    Check(CheckArgs),
     /// Serve real requests by real model processes in a small budget, and show every decision
     Demo(DemoArgs),
     /// See what Plimsoll, and others, would do with a recorded workload
@@ -23,4 +32,7 @@ pub(crate) enum Command {
     /// Run one embedded engine, as `demo` does for each of its models
     #[command(hide = true)]
     Engine(EngineArgs),
+    /// Become another program that ends with its parent
+    #[command(hide = true)]
+    Hold(HoldArgs),
 }
