@@ -43,7 +43,12 @@ impl Planner {
     }
 
     fn out_of_patience(&self, waiter: &WaiterStatus, draft: &Draft<'_>) -> bool {
-        draft.snapshot.at.saturating_since(waiter.since) >= self.config.patience
+        // Whoever takes long to load has time for the others to end what they do, and a load
+        // that is not used for as long as it took is not worth it.
+        let mut engines = draft.snapshot.engines.iter();
+        let own = engines.find(|engine| engine.model.as_str() == waiter.consumer.as_str());
+        let patience = own.map_or(self.config.patience, |e| self.config.patience.max(e.load_time));
+        draft.snapshot.at.saturating_since(waiter.since) >= patience
     }
 
     /// The residents to give up so that `lacking` comes free; none when not enough can.
@@ -58,6 +63,7 @@ impl Planner {
         let candidates: Vec<_> = weighed
             .iter()
             .filter(|(engine, _)| even_at_work || is_idle(engine))
+            .filter(|(engine, _)| is_idle(engine) || has_paid(engine, draft))
             .map(|(engine, need)| candidate(engine, *need, draft))
             .collect();
         let config = ResidencyConfig { min_residence: self.config.min_residence };
@@ -90,6 +96,12 @@ impl<'a> Victims<'a> {
             draft.evict(engine, action, reason);
         }
     }
+}
+
+/// True where it has served for as long as its load took.
+fn has_paid(engine: &EngineSnapshot, draft: &Draft<'_>) -> bool {
+    let since = engine.ready_since.unwrap_or(draft.snapshot.at);
+    draft.snapshot.at.saturating_since(since) >= engine.load_time
 }
 
 fn is_idle(engine: &EngineSnapshot) -> bool {
