@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use plimsoll_predict::{Predictor, PredictorConfig};
 use plimsoll_sim::capacity::{
-    Demand, Forecasting, ForecastingConfig, Oracle, PoolOutcome, PoolSpec, Reactive, StaticPeak, Vpa, Work,
-    fixed_with_wait,
+    Demand, Forecasting, ForecastingConfig, Oracle, PoolOutcome, PoolSpec, Reactive, StaticPeak,
+    Vpa, Work, fixed_with_wait,
 };
 use plimsoll_sim::trace::{Content, Trace};
 
@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let demand = demand.part(demand.span.mul_f64(from), demand.span.mul_f64(part));
     let mut spec = PoolSpec::of(&demand);
     if matches!(trace.content, Content::Rates { .. }) {
-        spec.lead = Duration::from_secs(600);
-        spec.control = Duration::from_secs(60);
+        spec.lead = Duration::from_mins(10);
+        spec.control = Duration::from_mins(1);
     }
     println!("mean {:.3} unit {:.4} start {}", demand.mean(), spec.unit, spec.start);
     if get(6, 0.0) > 0.0 {

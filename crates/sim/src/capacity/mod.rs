@@ -25,7 +25,7 @@ use crate::trace::{Content, Trace};
 
 pub use demand::{Demand, Parcel, Work};
 pub use oracle::{Oracle, fixed_with_wait};
-pub use outcome::{PoolOutcome, Point};
+pub use outcome::{Point, PoolOutcome};
 pub use policy::{Forecasting, ForecastingConfig, Reactive, StaticPeak, Vpa};
 
 /// A pool and the rules by which it is judged.
@@ -138,7 +138,11 @@ impl PoolSpec {
     /// # Errors
     ///
     /// When a field of the pool is out of its bounds.
-    pub fn run(&self, demand: &Demand, sizer: &mut dyn Sizer) -> Result<PoolOutcome, PoolSpecError> {
+    pub fn run(
+        &self,
+        demand: &Demand,
+        sizer: &mut dyn Sizer,
+    ) -> Result<PoolOutcome, PoolSpecError> {
         self.check()?;
         Ok(world::World::new(self, demand).run(sizer))
     }

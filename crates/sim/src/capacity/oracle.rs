@@ -50,11 +50,7 @@ impl Oracle {
     /// # Errors
     ///
     /// When a field of the pool is out of its bounds.
-    pub fn best(
-        spec: &PoolSpec,
-        demand: &Demand,
-        late: f64,
-    ) -> Result<PoolOutcome, PoolSpecError> {
+    pub fn best(spec: &PoolSpec, demand: &Demand, late: f64) -> Result<PoolOutcome, PoolSpecError> {
         let mut best: Option<PoolOutcome> = None;
         for factor in STRETCHES {
             let stretch = spec.control.saturating_mul(factor);
@@ -71,7 +67,7 @@ impl Oracle {
     }
 
     fn at(&self, moment: Timestamp) -> usize {
-        let index = (moment.as_nanos() as u128 / self.stretch.as_nanos()) as usize;
+        let index = (u128::from(moment.as_nanos()) / self.stretch.as_nanos()) as usize;
         self.sizes.get(index).or(self.sizes.last()).copied().unwrap_or(1)
     }
 }

@@ -186,8 +186,7 @@ pub fn serving(trace: &Trace, options: &ReplayOptions) -> Result<Replay, ReplayE
     }
     let pool = options.pool.unwrap_or_else(|| PoolSpec::for_trace(trace, &demand));
     let all = || PolicyName::ALL.to_vec();
-    let policies =
-        if options.policies.is_empty() { all() } else { options.policies.clone() };
+    let policies = if options.policies.is_empty() { all() } else { options.policies.clone() };
     let mut replay = Replay { rows: Vec::new(), notes: Vec::new(), points: BTreeMap::new(), pool };
     for policy in &policies {
         if let Some(outcome) = size_pool(*policy, &pool, &demand)? {

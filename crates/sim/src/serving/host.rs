@@ -128,7 +128,9 @@ fn draw(trace: &Trace, options: &HostOptions) -> Trace {
     ranked.sort_by(|a, b| totals[*b].total_cmp(&totals[*a]));
     let keep = options.models.clamp(1, ranked.len().max(1));
     let kept: Vec<usize> = (0..keep)
-        .filter_map(|k| ranked.get(k * ranked.len().saturating_sub(1) / keep.saturating_sub(1).max(1)))
+        .filter_map(|k| {
+            ranked.get(k * ranked.len().saturating_sub(1) / keep.saturating_sub(1).max(1))
+        })
         .copied()
         .collect();
     let clients = kept.iter().map(|client| trace.clients[*client].clone()).collect();
@@ -218,7 +220,8 @@ fn engine(index: usize, random: &mut Random) -> EngineSpec {
 
 fn job(request: &TraceRequest, model: usize, engine: &EngineSpec, random: &mut Random) -> Job {
     let known = request.input_tokens + request.output_tokens > 0;
-    let drawn = |random: &mut Random, median| random.log_normal(median, 0.9).clamp(1.0, 8192.0) as u32;
+    let drawn =
+        |random: &mut Random, median| random.log_normal(median, 0.9).clamp(1.0, 8192.0) as u32;
     let input = if known { request.input_tokens } else { drawn(random, 600.0) };
     let output = if known { request.output_tokens } else { drawn(random, 120.0) };
     // A model of twice the size takes the square root of two times as long: larger ones get

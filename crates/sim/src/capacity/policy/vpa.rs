@@ -51,7 +51,7 @@ impl Vpa {
             sum += weight;
             sum >= target
         });
-        GROWTH.powi(found.unwrap_or(0) as i32)
+        GROWTH.powf(found.unwrap_or(0) as f64)
     }
 }
 

@@ -272,10 +272,7 @@ impl<'a> World<'a> {
     fn host(&self) -> HostView {
         let others: Bytes = self.others.iter().copied().sum();
         let used = Bytes::new(self.used).saturating_add(others);
-        HostView {
-            capacity: self.scenario.capacity,
-            used: ResourceVector::new().with_memory(used),
-        }
+        HostView { capacity: self.scenario.capacity, used: ResourceVector::new().with_memory(used) }
     }
 
     /// Asks the policy, does what it says, and asks again about what that stopped.
