@@ -43,7 +43,8 @@ impl Metadata {
     pub(crate) fn read() -> Result<Self> {
         let output = cargo()
             .args(["metadata", "--no-deps", "--format-version", "1"])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+            // Below a member's folder, cargo takes that member alone for the default ones.
+            .current_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")))
             .output()
             .context("running cargo metadata")?;
         if !output.status.success() {

@@ -25,7 +25,6 @@
 //! }
 //! ```
 
-mod allocations;
 mod contest;
 
 use std::fs::OpenOptions;
@@ -35,8 +34,8 @@ use std::time::Duration;
 pub use ::criterion;
 use ::criterion::Criterion;
 pub use plimsoll_core_types::{Better, Row};
+pub use plimsoll_testkit::{Counting, allocations};
 
-pub use allocations::{Counting, allocations};
 pub use contest::{Contender, contest};
 
 /// The contender that is ours.

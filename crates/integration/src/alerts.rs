@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Alert, ComponentStatus, EngineState, Health, PressureLevel, Severity, SystemSnapshot, Timestamp,
+    Alert, Check, ComponentStatus, EngineState, Health, ModelId, PressureLevel, ServiceLevel,
+    Severity, SystemSnapshot, Timestamp,
 };
 
 /// A condition must hold this long before its alert is raised.
@@ -43,9 +44,12 @@ impl AlertBook {
         &mut self,
         snapshot: &SystemSnapshot,
         components: &[ComponentStatus],
+        checks: &[Check],
+        levels: &BTreeMap<ModelId, ServiceLevel>,
     ) -> Vec<Alert> {
         let now = snapshot.at;
-        for condition in conditions(snapshot, components) {
+        let found = conditions(snapshot, components);
+        for condition in found.into_iter().chain(broken(checks)).chain(degraded(levels)) {
             self.note(condition, now);
         }
         let mut news = Vec::new();
@@ -126,14 +130,31 @@ fn conditions(snapshot: &SystemSnapshot, components: &[ComponentStatus]) -> Vec<
         }
     }
     for component in components {
-        if let Health::Failed { why } = &component.health {
-            found.push(Condition {
-                name: "component_failed",
-                subject: component.kind.to_string(),
-                severity: Severity::Critical,
-                cause: why.clone(),
-            });
-        }
+        let (name, severity, why) = match &component.health {
+            Health::Healthy => continue,
+            Health::Degraded { why } => ("component_degraded", Severity::Warning, why),
+            Health::Failed { why } => ("component_failed", Severity::Critical, why),
+        };
+        let (subject, cause) = (component.kind.to_string(), why.clone());
+        found.push(Condition { name, subject, severity, cause });
     }
     found
+}
+
+fn broken(checks: &[Check]) -> impl Iterator<Item = Condition> {
+    checks.iter().filter(|check| !check.holds).map(|check| Condition {
+        name: "invariant_broken",
+        subject: check.name.clone(),
+        severity: Severity::Critical,
+        cause: check.detail.clone(),
+    })
+}
+
+fn degraded(levels: &BTreeMap<ModelId, ServiceLevel>) -> impl Iterator<Item = Condition> {
+    levels.iter().map(|(model, level)| Condition {
+        name: "service_degraded",
+        subject: model.to_string(),
+        severity: Severity::Warning,
+        cause: format!("served {level}"),
+    })
 }

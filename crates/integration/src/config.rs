@@ -1,8 +1,11 @@
 //! What can be set, and within which bounds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plimsoll_core_types::{Bytes, Ratio, ResourceVector};
+use plimsoll_core_types::{Bytes, ModelId, Ratio, ResourceVector};
+
+use crate::resilience::ScaleConfig;
 
 /// How plans are made.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +34,47 @@ pub struct PlanConfig {
     pub footprint_slack: Ratio,
     /// Health probes missed in a row that make an engine unresponsive. Default 3.
     pub missed_probes: u32,
-    /// The same thing is not done to the same subject again for this long. Default 2 s.
+    /// The same thing is not done to the same subject again for this long, and for twice as long
+    /// with each time in a row that it was not worth it. Default 2 s.
     pub cool_down: Duration,
+    /// How models are served less fully under strain. Default none: they are always served in
+    /// full. For fleets that know [`Degrade`](plimsoll_core_types::Action::Degrade).
+    pub degrading: Option<Degrading>,
+    /// How replicas are counted out. Default none: each model has one. For fleets that know
+    /// [`Scale`](plimsoll_core_types::Action::Scale).
+    pub scaling: Option<Scaling>,
+    /// Caches may have to give bytes to waiters, down to so many. Default none: they keep what
+    /// they have. For fleets that know [`ShiftBytes`](plimsoll_core_types::Action::ShiftBytes).
+    pub cache_least: Option<Bytes>,
+}
+
+/// How models are served less fully under strain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Degrading {
+    /// Which smaller model stands in for which.
+    pub aliases: BTreeMap<ModelId, ModelId>,
+    /// How long strain must last before more is given up. Default 1 s.
+    pub enter_after: Duration,
+    /// How long it must be gone before something is taken back. At least `enter_after` and the
+    /// cool-down; default 10 s.
+    pub leave_after: Duration,
+}
+
+impl Default for Degrading {
+    fn default() -> Self {
+        let (enter_after, leave_after) = (Duration::from_secs(1), Duration::from_secs(10));
+        Self { aliases: BTreeMap::new(), enter_after, leave_after }
+    }
+}
+
+/// How replicas are counted out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaling {
+    /// By which rule.
+    pub scale: ScaleConfig,
+    /// How many requests one replica works on at once; at least 1. A model's
+    /// [`slots`](plimsoll_core_types::EngineSnapshot::slots) are this times its replicas.
+    pub slots: usize,
 }
 
 impl PlanConfig {
@@ -49,6 +91,9 @@ impl PlanConfig {
             footprint_slack: Ratio::saturating(0.05),
             missed_probes: 3,
             cool_down: Duration::from_secs(2),
+            degrading: None,
+            scaling: None,
+            cache_least: None,
         }
     }
 
@@ -75,6 +120,19 @@ impl PlanConfig {
         if self.lookahead.is_zero() {
             return complain("lookahead", "0 s".to_owned(), "above 0 s");
         }
+        if let Some(degrading) = &self.degrading {
+            let least = degrading.enter_after.max(self.cool_down);
+            if degrading.leave_after < least {
+                let given = format!("{} s", degrading.leave_after.as_secs_f64());
+                return complain("leave_after", given, "at least `enter_after` and `cool_down`");
+            }
+        }
+        if let Some(scaling) = &self.scaling {
+            scaling.scale.check()?;
+            if scaling.slots == 0 {
+                return complain("slots", "0".to_owned(), "at least 1");
+            }
+        }
         Ok(())
     }
 }
@@ -95,6 +153,18 @@ pub struct OptimizerConfig {
     pub decisions: usize,
     /// For how long an action may take before the loop goes on without it. Default 1 s.
     pub action_timeout: Duration,
+    /// A component that takes longer to answer is degraded, and after three times in a row asked
+    /// less often. Default 250 ms.
+    pub slow_after: Duration,
+    /// A component that takes longer to answer is left behind: the loop goes on without it until
+    /// its call has come back. Above zero; default 2 s.
+    pub hung_after: Duration,
+    /// Whether components are called on a thread of their own. Without that a call costs some
+    /// microseconds less, and one that never comes back stops the loop. Default true.
+    pub isolate: bool,
+    /// The loop is lost when it has not gone round for this long; see
+    /// [`Optimizer::stand_in`](crate::Optimizer::stand_in). Above zero; default 10 s.
+    pub lost_after: Duration,
 }
 
 impl OptimizerConfig {
@@ -107,6 +177,10 @@ impl OptimizerConfig {
             analyze_every: Duration::from_secs(2),
             decisions: 1024,
             action_timeout: Duration::from_secs(1),
+            slow_after: Duration::from_millis(250),
+            hung_after: Duration::from_secs(2),
+            isolate: true,
+            lost_after: Duration::from_secs(10),
         }
     }
 
@@ -130,6 +204,12 @@ impl OptimizerConfig {
         if self.decisions == 0 {
             return complain("decisions", "0".to_owned(), "at least 1");
         }
+        if self.hung_after.is_zero() {
+            return complain("hung_after", "0 s".to_owned(), "above 0 s");
+        }
+        if self.lost_after.is_zero() {
+            return complain("lost_after", "0 s".to_owned(), "above 0 s");
+        }
         Ok(())
     }
 }
@@ -141,6 +221,21 @@ pub struct ConfigError {
     field: &'static str,
     value: String,
     allowed: &'static str,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        field: &'static str,
+        value: impl std::fmt::Display,
+        allowed: &'static str,
+    ) -> Self {
+        Self { field, value: value.to_string(), allowed }
+    }
+
+    /// Which field.
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,22 @@ pub(crate) struct CoolDowns {
 }
 
 impl CoolDowns {
+    /// True while `kind` must not be done to `subject`.
+    pub(crate) fn is_cooling(&self, kind: &'static str, subject: &str, now: Timestamp) -> bool {
+        self.until.get(&(kind, subject.to_owned())).is_some_and(|until| *until > now)
+    }
+
+    /// `kind` was done to `subject`, which cools down for `pause`.
+    pub(crate) fn note(
+        &mut self,
+        kind: &'static str,
+        subject: &str,
+        now: Timestamp,
+        pause: Duration,
+    ) {
+        self.until.insert((kind, subject.to_owned()), now + pause);
+    }
+
     /// True when `kind` may be done to `subject`, which then cools down for `pause`.
     pub(crate) fn allow(
         &mut self,

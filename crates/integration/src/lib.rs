@@ -18,10 +18,22 @@ mod metrics;
 mod needs;
 mod optimizer;
 mod plan;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+pub mod resilience;
+mod sync;
+pub mod telemetry;
 mod verdicts;
 
-pub use config::{ConfigError, OptimizerConfig, PlanConfig};
+pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling};
 pub use invariants::check_pool;
 pub use optimizer::Optimizer;
 pub use plan::Planner;
-pub use verdicts::Verdicts;
+#[cfg(feature = "prometheus")]
+pub use prometheus::{Exporter, ExporterError};
+pub use verdicts::{Judged, Verdicts};
+
+/// The README's example is compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

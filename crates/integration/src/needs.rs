@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    EngineSnapshot, ForecastHealth, ModelId, Ratio, ResourceForecast, SystemSnapshot, Timestamp,
+    EngineSnapshot, ForecastHealth, ModelId, Quantiles, Ratio, ResourceForecast, SystemSnapshot,
+    Timestamp,
 };
 use plimsoll_predict::demand;
 
@@ -54,9 +55,32 @@ impl Needs {
         }
     }
 
+    /// The waiting, in seconds summed over requests, that `engine`'s absence costs once somebody
+    /// asks for it: the first request waits for the whole load, and those that come at rate λ
+    /// during a load of L seconds wait for the rest of it, λL²/2 in all.
+    ///
+    /// With the load time alone, a small model that is asked for all the time would give way to a
+    /// large one that is hardly ever asked for.
+    pub(crate) fn return_cost(
+        &self,
+        engine: &EngineSnapshot,
+        snapshot: &SystemSnapshot,
+    ) -> Duration {
+        let load = engine.load_time.as_secs_f64();
+        let foreseen = skilled(&engine.model, snapshot)
+            .and_then(|forecast| forecast.ahead(engine.load_time))
+            .map_or(0.0, Quantiles::median);
+        let rate = self.rate(&engine.model).max(foreseen);
+        Duration::try_from_secs_f64(load + rate * load * load / 2.0).unwrap_or(Duration::MAX)
+    }
+
     fn recent(&self, model: &ModelId, within: Duration) -> Ratio {
-        let rate = self.rates.get(model).map_or(0.0, |rate| rate.per_second);
-        Ratio::saturating(-(-rate * within.as_secs_f64()).exp_m1())
+        Ratio::saturating(-(-self.rate(model) * within.as_secs_f64()).exp_m1())
+    }
+
+    /// Requests per second of late.
+    fn rate(&self, model: &ModelId) -> f64 {
+        self.rates.get(model).map_or(0.0, |rate| rate.per_second)
     }
 }
 

@@ -2,26 +2,34 @@
 
 mod act;
 mod contain;
+mod inspect;
+mod log;
 mod sense;
 mod series;
+mod stand_in;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use plimsoll_core_types::{
-    Alert, AlertSink, Check, Decision, IntegrateError, Integration, IntegrationStatus, KeyMetrics,
-    ResourceOptimizer, ResourceVector, SystemComponents, SystemSnapshot, Timestamp,
-    ValidationReport,
+    Action, Alert, AlertSink, Check, Decision, IntegrateError, Integration, IntegrationStatus,
+    KeyMetrics, LoadMetrics, ModelId, ResourceOptimizer, ResourceVector, ServiceLevel,
+    SystemComponents, SystemSnapshot, Timestamp, ValidationReport,
 };
+use tracing::Instrument as _;
 
 use crate::alerts::AlertBook;
 use crate::config::{ConfigError, OptimizerConfig};
 use crate::invariants::{check_engines, check_pool};
 use crate::metrics::key_metrics;
 use crate::plan::Planner;
+use crate::resilience::Watchdog;
+use crate::telemetry;
+use act::Round;
 use contain::Wards;
+use log::DecisionLog;
 use series::Series;
 
 /// Closes the loop over the parts of a system.
@@ -30,8 +38,13 @@ use series::Series;
 /// as often as it wants plans to be made, typically every 100 ms, and at once when somebody begins
 /// to wait. It spawns nothing.
 ///
-/// A component that panics, or a probe that can't be read, is recorded in the status and replaced
-/// by the safe static rule: the last reading, no forecast, no proposal. The loop goes on.
+/// A component that panics, hangs or dawdles, or a probe that can't be read, is recorded in the
+/// status and replaced by the safe static rule: the last reading, no forecast, no proposal. The
+/// loop goes on. Should the loop itself be lost, [`stand_in`](Self::stand_in) puts the static rule
+/// into force, if another task calls it now and then.
+///
+/// Every decision is kept with its reason, what is expected of it, and later what it was worth:
+/// [`why`](Self::why) tells.
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
@@ -39,6 +52,15 @@ pub struct Optimizer {
     /// Taken out while a tick is under way, so that components are never called under the lock.
     running: Mutex<Option<Box<Loop>>>,
     shown: Mutex<Shown>,
+    /// There once there is a system.
+    outside: OnceLock<Outside>,
+}
+
+/// What can be reached while the loop itself hangs.
+#[derive(Debug)]
+struct Outside {
+    components: SystemComponents,
+    watchdog: Arc<Watchdog>,
 }
 
 /// What the loop carries from one tick to the next.
@@ -68,7 +90,11 @@ struct Shown {
     components: Vec<plimsoll_core_types::ComponentStatus>,
     snapshot: Option<SystemSnapshot>,
     metrics: Option<KeyMetrics>,
-    decisions: VecDeque<Decision>,
+    log: DecisionLog,
+    /// Models that are not served in full.
+    levels: BTreeMap<ModelId, ServiceLevel>,
+    /// True while the static rule stands in for the loop.
+    unattended: bool,
     alerts: Vec<Alert>,
     checks: Vec<Check>,
     broken: u64,
@@ -86,7 +112,7 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let (running, shown) = (Mutex::new(None), Mutex::new(Shown::default()));
-        Ok(Self { config, sinks: Vec::new(), running, shown })
+        Ok(Self { config, sinks: Vec::new(), running, shown, outside: OnceLock::new() })
     }
 
     /// The same optimizer, which tells its alerts to `sink` too.
@@ -104,22 +130,66 @@ impl Optimizer {
     ///
     /// Dropping the future leaves the rest of the plan undone; the next call plans anew.
     pub async fn tick(&self) -> Vec<Decision> {
-        let Some(mut turn) = Turn::begin(self) else { return Vec::new() };
-        let (snapshot, traffic) = turn.state().sense(&self.config);
+        let Some(turn) = Turn::begin(self) else { return Vec::new() };
+        self.go_round(turn).instrument(tracing::debug_span!("plimsoll.tick")).await
+    }
+
+    async fn go_round(&self, mut turn: Turn<'_>) -> Vec<Decision> {
+        let clock = Arc::clone(&turn.state().components.clock);
+        let start = clock.now();
+        if std::mem::take(&mut self.shown.lock().unattended) {
+            // Everybody was put back to full service meanwhile.
+            turn.state().planner.reset_services();
+        }
+        let Some((snapshot, traffic)) = turn.state().sense(&self.config) else {
+            self.show_blind(turn.state(), start);
+            return Vec::new();
+        };
         let plan = turn.state().planner.plan(&snapshot);
+        let expected = turn.state().planner.expected().to_vec();
+        let judged = turn.state().planner.take_judged();
+        self.judge(&judged);
         let mut decisions = Vec::with_capacity(plan.len());
-        for planned in plan {
-            let decision = turn.state().act(planned, snapshot.at, &self.config).await;
+        let mut round = Round::new(&self.config);
+        for (planned, effect) in plan.into_iter().zip(expected) {
+            let (kind, subject) = (planned.action.kind(), planned.action.subject());
+            let span = tracing::debug_span!("plimsoll.action", kind, subject);
+            let act = turn.state().act(planned, effect, snapshot.at, &mut round);
+            let decision = act.instrument(span).await;
             self.record(&decision);
             decisions.push(decision);
         }
         self.show(turn.state(), snapshot, traffic.as_ref());
+        let end = clock.now();
+        telemetry::ticked(end.saturating_since(start));
+        self.beat(end);
         decisions
     }
 
     /// How many times an invariant was seen broken.
     pub fn invariants_broken(&self) -> u64 {
         self.shown.lock().broken
+    }
+
+    /// The decisions that had to do with `subject`, which may be a model, a consumer, a cache, or
+    /// `pool`: the newest last, of as many as the config says are kept.
+    pub fn decisions_about(&self, subject: &str) -> Vec<Decision> {
+        self.shown.lock().log.about(subject).cloned().collect()
+    }
+
+    /// The same as [`decisions_about`](Self::decisions_about), one line each for people: what was
+    /// decided when, why, what came of it, what was expected and what was seen.
+    pub fn why(&self, subject: &str) -> Vec<String> {
+        self.shown.lock().log.about(subject).map(log::explain).collect()
+    }
+
+    fn judge(&self, judged: &[crate::verdicts::Judged]) {
+        let mut shown = self.shown.lock();
+        for one in judged {
+            tracing::debug!(kind = one.kind, subject = one.subject, kept = one.seen.kept, "judged");
+            telemetry::judged(one);
+            shown.log.judge(one);
+        }
     }
 
     fn record(&self, decision: &Decision) {
@@ -130,34 +200,38 @@ impl Optimizer {
                 tracing::warn!(action = %planned.action, reason = %planned.reason, error, "not done");
             }
         }
+        telemetry::decided(decision);
         let mut shown = self.shown.lock();
-        if shown.decisions.len() == self.config.decisions {
-            shown.decisions.pop_front();
+        if let (Action::Degrade { model, to }, Ok(_)) = (&planned.action, &decision.outcome) {
+            match to {
+                ServiceLevel::Full => shown.levels.remove(model),
+                level => shown.levels.insert(model.clone(), level.clone()),
+            };
         }
-        shown.decisions.push_back(decision.clone());
+        shown.log.push(decision.clone(), self.config.decisions);
     }
 
     /// Publishes what was seen, and tells the sinks what is new.
-    fn show(
-        &self,
-        state: &mut Loop,
-        snapshot: SystemSnapshot,
-        traffic: Option<&plimsoll_core_types::LoadMetrics>,
-    ) {
+    fn show(&self, state: &mut Loop, snapshot: SystemSnapshot, traffic: Option<&LoadMetrics>) {
         let components = state.wards.statuses();
-        let news = state.alerts.observe(&snapshot, &components);
         let over = !snapshot.pool.promised.fits_in(&snapshot.pool.limit);
         let mut shown = self.shown.lock();
-        shown.lowered = over && (shown.lowered || lowers_limit(&shown.decisions));
+        shown.lowered = over && (shown.lowered || lowers_limit(&shown.log));
         let mut checks = check_pool(&snapshot.pool, shown.lowered);
         checks.push(check_engines(&snapshot, shown.snapshot.as_ref()));
-        shown.broken += checks.iter().filter(|check| !check.holds).count() as u64;
+        let broken = checks.iter().filter(|check| !check.holds).count();
+        let news = state.alerts.observe(&snapshot, &components, &checks, &shown.levels);
+        shown.broken += broken as u64;
         shown.checks = checks;
         shown.ticks += 1;
         shown.at = snapshot.at;
-        shown.metrics = Some(key_metrics(&snapshot, traffic));
+        shown.measure(&snapshot, traffic);
+        if let Some(metrics) = &shown.metrics {
+            telemetry::seen(&snapshot, metrics, broken);
+        }
         shown.components = components;
         shown.alerts = state.alerts.up();
+        telemetry::healths(&shown.components, &shown.alerts);
         let verdicts = state.planner.verdicts();
         shown.judged = (verdicts.kept(), verdicts.rolled_back());
         shown.snapshot = Some(snapshot);
@@ -166,14 +240,37 @@ impl Optimizer {
             self.sinks.iter().for_each(|sink| sink.alert(alert));
         }
     }
+
+    /// Publishes how the components are, where nothing else could be seen. The loop has not gone
+    /// round: the watchdog is not told that it has.
+    fn show_blind(&self, state: &Loop, at: Timestamp) {
+        let mut shown = self.shown.lock();
+        shown.at = at;
+        shown.components = state.wards.statuses();
+        telemetry::healths(&shown.components, &shown.alerts);
+    }
+}
+
+impl Shown {
+    /// Takes the key figures; those of requests stay what they were between two samples.
+    fn measure(&mut self, snapshot: &SystemSnapshot, traffic: Option<&LoadMetrics>) {
+        let mut metrics = key_metrics(snapshot, traffic);
+        match (traffic, self.metrics.take()) {
+            (Some(traffic), _) => telemetry::traffic(traffic, &metrics),
+            (None, Some(last)) => {
+                metrics.error_rate = last.error_rate;
+                metrics.latency_p50 = last.latency_p50;
+                metrics.latency_p99 = last.latency_p99;
+            }
+            (None, None) => {}
+        }
+        self.metrics = Some(metrics);
+    }
 }
 
 /// True when a limit was set of late, which alone explains promises past it.
-fn lowers_limit(decisions: &VecDeque<Decision>) -> bool {
-    use plimsoll_core_types::Action;
-    decisions
-        .iter()
-        .any(|d| matches!(d.planned.action, Action::SetLimit { .. }) && d.outcome.is_ok())
+fn lowers_limit(log: &DecisionLog) -> bool {
+    log.iter().any(|d| matches!(d.planned.action, Action::SetLimit { .. }) && d.outcome.is_ok())
 }
 
 /// The loop's state while a tick has it; put back when the tick ends in whatever way.
@@ -205,8 +302,14 @@ impl ResourceOptimizer for Optimizer {
         if self.shown.lock().integration.is_some() {
             return Err(IntegrateError::Already);
         }
-        let mut state = Box::new(Loop::new(components, &self.config));
+        let mut state = Box::new(Loop::new(components.clone(), &self.config));
         let integration = state.inspect()?;
+        let watchdog = Watchdog::new(self.config.lost_after, components.clock.now());
+        let watchdog = Arc::new(watchdog.expect("checked with the whole config"));
+        if self.outside.set(Outside { components, watchdog }).is_err() {
+            return Err(IntegrateError::Already);
+        }
+        telemetry::describe();
         self.shown.lock().integration = Some(integration.clone());
         *self.running.lock() = Some(state);
         Ok(integration)
@@ -232,7 +335,7 @@ impl ResourceOptimizer for Optimizer {
             components: shown.components.clone(),
             snapshot: shown.snapshot.clone(),
             metrics: shown.metrics.clone(),
-            decisions: shown.decisions.iter().cloned().collect(),
+            decisions: shown.log.iter().cloned().collect(),
             alerts: shown.alerts.clone(),
         }
     }

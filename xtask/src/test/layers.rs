@@ -35,7 +35,8 @@ fn objection(from: &str, to: &str, test_only: bool) -> Option<&'static str> {
         return None;
     }
     if to == "testkit" {
-        return (!test_only).then_some("testkit is for tests");
+        let measures = from.starts_with("bench");
+        return (!test_only && !measures).then_some("testkit is for tests and benches");
     }
     match from {
         "xtask" => Some("xtask must run when nothing else builds"),
@@ -75,6 +76,7 @@ mod tests {
         check("cache", "sim", true, false);
         check("cache", "testkit", true, true);
         check("cache", "testkit", false, false);
+        check("bench-memory", "testkit", false, true);
         check("integration", "cache", false, true);
         check("integration", "pool", true, true);
         check("integration", "sim", true, false);

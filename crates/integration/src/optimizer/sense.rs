@@ -1,14 +1,15 @@
 //! From components to a snapshot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core_types::{
     AllocationEvent, CacheMetrics, CacheStrategy, ComponentKind, ConsumerId, EngineSnapshot,
-    Health, IntegrateError, Integration, LoadMetrics, MemoryAllocation, MemoryKind, ResourceUsage,
-    ResourceVector, Sample, SystemComponents, SystemSnapshot, ThreadPlan, Timestamp, UsagePattern,
+    Health, LoadMetrics, MemoryAllocation, MemoryKind, ResourceUsage, ResourceVector, Sample,
+    SystemComponents, SystemSnapshot, ThreadPlan, Timestamp, UsagePattern,
 };
 
-use super::contain::Wards;
+use super::contain::{Patience, Wards};
 use super::series::Series;
 use super::{Loop, Sensed};
 use crate::alerts::AlertBook;
@@ -23,10 +24,15 @@ impl Loop {
         let host = ConsumerId::new(HOST).expect("a constant name is well formed");
         let planner = Planner::new(config.plan.clone()).expect("checked with the whole config");
         let probes = components.probes.len();
+        let patience = Patience {
+            slow_after: config.slow_after,
+            hung_after: config.hung_after,
+            isolate: config.isolate,
+        };
         Self {
             planner,
             series: Series::new(config.sample_every, config.history, host),
-            wards: Wards::default(),
+            wards: Wards::new(Arc::clone(&components.clock), patience),
             alerts: AlertBook::default(),
             last: Sensed {
                 capacity: vec![ResourceVector::ZERO; probes],
@@ -37,62 +43,18 @@ impl Loop {
         }
     }
 
-    /// Sees that the parts fit together, and says what is missing.
-    pub(super) fn inspect(&mut self) -> Result<Integration, IntegrateError> {
-        let now = self.components.clock.now();
-        self.probe(now);
-        let capacity = total(&self.last.capacity);
-        let limit = self.components.pool.monitor().limit;
-        for (dimension, limit) in limit.iter() {
-            let capacity = capacity.get(dimension);
-            if capacity > 0 && limit > capacity {
-                return Err(IntegrateError::LimitAboveCapacity { dimension, limit, capacity });
-            }
-        }
-        let mut names: Vec<_> =
-            self.components.fleet.engines().into_iter().map(|e| e.model).collect();
-        names.sort();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(IntegrateError::Twice { model: pair[0].to_string() });
-        }
-        let warnings = self.admit();
-        Ok(Integration { at: now, components: self.wards.statuses(), warnings })
-    }
-
-    /// Takes note of the parts there are, and says what goes without.
-    fn admit(&mut self) -> Vec<String> {
-        let parts = &self.components;
-        let present = [
-            (ComponentKind::Pool, true, ""),
-            (ComponentKind::Fleet, true, ""),
-            (ComponentKind::Probe, !parts.probes.is_empty(), "the limit stays what it is"),
-            (ComponentKind::Memory, parts.memory.is_some(), "memory pressure is not seen"),
-            (ComponentKind::Cpu, parts.cpu.is_some(), "threads stay what they are"),
-            (ComponentKind::Cache, !parts.caches.is_empty(), "no cache is retuned"),
-            (ComponentKind::Predictor, parts.predictor.is_some(), "nothing is loaded ahead"),
-            (ComponentKind::Load, parts.load.is_some(), "admission limits stay what they are"),
-        ];
-        let mut warnings = Vec::new();
-        for (kind, there, without) in present {
-            if there {
-                self.wards.admit(kind);
-            } else {
-                warnings.push(format!("no {kind}: {without}"));
-            }
-        }
-        warnings
-    }
-
-    /// Measures everything there is, and asks for what others propose.
+    /// Measures everything there is, and asks for what others propose. None where pool or fleet
+    /// do not answer, without which nothing can be planned.
     pub(super) fn sense(
         &mut self,
         config: &OptimizerConfig,
-    ) -> (SystemSnapshot, Option<LoadMetrics>) {
+    ) -> Option<(SystemSnapshot, Option<LoadMetrics>)> {
         let now = self.components.clock.now();
         self.probe(now);
         // The pool is read after the engines: a lease granted in between is then one that no
         // engine shows yet, never an engine's lease that the pool does not show.
-        let engines = self.components.fleet.engines();
+        let fleet = Arc::clone(&self.components.fleet);
+        let engines = self.wards.ask((ComponentKind::Fleet, 0), move || fleet.engines())?;
         let mut threads = None;
         let mut traffic = None;
         if let Some(elapsed) = self.series.due(now) {
@@ -101,35 +63,38 @@ impl Loop {
             traffic = self.traffic();
         }
         let strategies = self.strategies(now, config.analyze_every);
+        let pool = Arc::clone(&self.components.pool);
         let snapshot = SystemSnapshot {
             at: now,
             capacity: total(&self.last.capacity),
             used: total(&self.last.used),
-            pool: self.components.pool.monitor(),
+            pool: self.wards.ask((ComponentKind::Pool, 0), move || pool.monitor())?,
             engines,
             forecasts: self.series.forecasts.clone(),
             pressure: self.last.pressure,
             threads,
             strategies,
         };
-        (snapshot, traffic)
+        Some((snapshot, traffic))
     }
 
     /// Reads every probe; the last reading stands in for one that fails.
-    fn probe(&mut self, now: Timestamp) {
-        for (index, probe) in self.components.probes.iter().enumerate() {
-            match self.wards.ask(ComponentKind::Probe, || probe.sample(now)) {
+    pub(super) fn probe(&mut self, now: Timestamp) {
+        for index in 0..self.components.probes.len() {
+            let probe = Arc::clone(&self.components.probes[index]);
+            let part = (ComponentKind::Probe, index);
+            match self.wards.ask(part, move || probe.sample(now)) {
                 Some(Ok(reading)) => {
                     self.last.capacity[index] = reading.capacity;
                     self.last.used[index] = reading.used;
                     if let Some(note) = reading.notes.first() {
                         let why = format!("{}: {}", note.source, note.problem);
-                        self.wards.set(ComponentKind::Probe, Health::Degraded { why });
+                        self.wards.set(part, Health::Degraded { why });
                     }
                 }
                 Some(Err(error)) => {
                     let why = error.to_string();
-                    self.wards.set(ComponentKind::Probe, Health::Failed { why });
+                    self.wards.set(part, Health::Failed { why });
                 }
                 None => {}
             }
@@ -140,24 +105,29 @@ impl Loop {
     fn learn(&mut self, engines: &[EngineSnapshot], now: Timestamp, elapsed: Duration) {
         let used = total(&self.last.used).memory();
         self.series.memory.push(Sample { at: now, value: Some(used.as_f64()) });
-        if let Some(predictor) = &self.components.predictor {
+        if let Some(predictor) = self.components.predictor.clone() {
             let histories = self.series.sample_rates(engines, now, elapsed);
-            let forecasts = self.wards.ask(ComponentKind::Predictor, || {
-                let forecast = |history: &&plimsoll_core_types::UsageHistory| {
+            let forecasts = self.wards.ask((ComponentKind::Predictor, 0), move || {
+                let forecast = |history: Arc<plimsoll_core_types::UsageHistory>| {
                     let last = history.last()?;
                     let (key, value) = (history.key().clone(), last.value?);
                     predictor.validate(&ResourceUsage { key, at: last.at, value });
-                    Some(predictor.forecast(history))
+                    Some(predictor.forecast(&history))
                 };
-                histories.iter().filter_map(forecast).collect()
+                histories.into_iter().filter_map(forecast).collect()
             });
             self.series.forecasts = forecasts.unwrap_or_default();
         }
-        if let Some(memory) = &self.components.memory {
+        if let Some(memory) = self.components.memory.clone() {
             let pattern = self.memory_pattern(now);
-            let forecast = self.wards.ask(ComponentKind::Memory, || {
-                for engine in engines.iter().filter(|engine| engine.samples > 0) {
-                    memory.track(measured(engine, now));
+            let measured: Vec<_> = engines
+                .iter()
+                .filter(|engine| engine.samples > 0)
+                .map(|engine| measured(engine, now))
+                .collect();
+            let forecast = self.wards.ask((ComponentKind::Memory, 0), move || {
+                for allocation in measured {
+                    memory.track(allocation);
                 }
                 memory.forecast(&pattern)
             });
@@ -182,15 +152,16 @@ impl Loop {
     }
 
     fn threads(&mut self) -> Option<ThreadPlan> {
-        let cpu = self.components.cpu.as_ref()?;
-        self.wards.ask(ComponentKind::Cpu, || cpu.optimize_threads())
+        let cpu = self.components.cpu.clone()?;
+        self.wards.ask((ComponentKind::Cpu, 0), move || cpu.optimize_threads())
     }
 
     fn traffic(&mut self) -> Option<LoadMetrics> {
-        let fleet = &self.components.fleet;
-        let traffic = self.wards.ask(ComponentKind::Fleet, || fleet.traffic()).flatten()?;
-        if let Some(load) = &self.components.load {
-            self.wards.ask(ComponentKind::Load, || load.optimize(&traffic));
+        let fleet = Arc::clone(&self.components.fleet);
+        let traffic = self.wards.ask((ComponentKind::Fleet, 0), move || fleet.traffic())??;
+        if let Some(load) = self.components.load.clone() {
+            let told = traffic.clone();
+            self.wards.ask((ComponentKind::Load, 0), move || load.optimize(&told));
         }
         Some(traffic)
     }
@@ -201,15 +172,16 @@ impl Loop {
             return Vec::new();
         }
         let mut proposals = Vec::new();
-        for cache in &self.components.caches {
-            let answer = self.wards.ask(ComponentKind::Cache, || {
+        for index in 0..self.components.caches.len() {
+            let cache = Arc::clone(&self.components.caches[index]);
+            let answer = self.wards.ask((ComponentKind::Cache, index), move || {
                 let metrics = cache.monitor();
                 let pattern = cache_pattern(&metrics, every);
                 (cache.analyze(&pattern), metrics)
             });
-            if let Some((strategy, metrics)) = answer
-                && (strategy.policy != metrics.policy || strategy.capacity != metrics.capacity)
-            {
+            let Some((strategy, metrics)) = answer else { continue };
+            self.planner.observe_cache(&metrics);
+            if strategy.policy != metrics.policy || strategy.capacity != metrics.capacity {
                 proposals.push(strategy);
             }
         }
@@ -240,6 +212,6 @@ fn measured(engine: &EngineSnapshot, now: Timestamp) -> MemoryAllocation {
 }
 
 /// Each probe fills other dimensions.
-fn total(readings: &[ResourceVector]) -> ResourceVector {
+pub(super) fn total(readings: &[ResourceVector]) -> ResourceVector {
     readings.iter().fold(ResourceVector::ZERO, |sum, reading| sum.saturating_add(reading))
 }

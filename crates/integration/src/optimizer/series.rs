@@ -1,6 +1,7 @@
 //! The histories that forecasts are made from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core_types::{
@@ -15,7 +16,8 @@ pub(super) struct Series {
     capacity: usize,
     sampled: Option<Timestamp>,
     analyzed: Option<Timestamp>,
-    rates: BTreeMap<ModelId, (u64, UsageHistory)>,
+    /// Shared with a predictor only while it is asked.
+    rates: BTreeMap<ModelId, (u64, Arc<UsageHistory>)>,
     pub(super) memory: UsageHistory,
     pub(super) forecasts: Vec<ResourceForecast>,
 }
@@ -59,14 +61,14 @@ impl Series {
         engines: &[EngineSnapshot],
         now: Timestamp,
         elapsed: Duration,
-    ) -> Vec<&UsageHistory> {
+    ) -> Vec<Arc<UsageHistory>> {
         self.rates.retain(|model, _| engines.iter().any(|engine| engine.model == *model));
         for engine in engines {
             let (interval, capacity) = (self.interval, self.capacity);
             let (before, history) = self.rates.entry(engine.model.clone()).or_insert_with(|| {
                 let subject = ConsumerId::from(&engine.model);
                 let key = SeriesKey { subject, metric: Metric::RequestRate };
-                (engine.arrivals, UsageHistory::new(key, interval, capacity))
+                (engine.arrivals, Arc::new(UsageHistory::new(key, interval, capacity)))
             });
             if elapsed.is_zero() {
                 continue;
@@ -74,8 +76,9 @@ impl Series {
             let came = engine.arrivals.saturating_sub(*before);
             *before = engine.arrivals;
             let value = Some(came as f64 / elapsed.as_secs_f64());
-            history.push(Sample { at: now, value });
+            Arc::make_mut(history).push(Sample { at: now, value });
         }
-        self.rates.values().map(|(_, history)| history).filter(|h| !h.is_empty()).collect()
+        let histories = self.rates.values().map(|(_, history)| Arc::clone(history));
+        histories.filter(|history| !history.is_empty()).collect()
     }
 }

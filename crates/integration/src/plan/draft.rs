@@ -48,6 +48,25 @@ impl<'a> Draft<'a> {
         self.free = self.free.saturating_sub(amount);
     }
 
+    /// True where somebody gives way to `consumer` by this plan.
+    pub(super) fn helps(&self, consumer: &plimsoll_core_types::ConsumerId) -> bool {
+        self.actions.iter().any(|planned| {
+            matches!(&planned.action, Action::Evict { beneficiary: Some(to), .. } if to == consumer)
+        })
+    }
+
+    /// True where the plan evicts `model`.
+    pub(super) fn leaves(&self, model: &ModelId) -> bool {
+        self.leaving.contains(model)
+    }
+
+    /// True where the plan changes what `model`'s lease holds.
+    pub(super) fn resizes(&self, model: &ModelId) -> bool {
+        let resizes =
+            |action: &Action| matches!(action, Action::ResizeLease { model: m, .. } if m == model);
+        self.actions.iter().any(|planned| resizes(&planned.action))
+    }
+
     pub(super) fn into_actions(self) -> Vec<PlannedAction> {
         self.actions
     }

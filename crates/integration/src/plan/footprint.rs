@@ -13,11 +13,15 @@ impl Planner {
         for engine in snapshot.engines.iter().filter(|e| e.state == EngineState::Ready) {
             let Some(to) = self.lease_wanted(engine) else { continue };
             let now = snapshot.at;
-            if !self.cool.allow("resize", engine.model.as_str(), now, self.config.cool_down) {
+            let model = engine.model.as_str();
+            // A lease that is outgrown is short now; whatever was done before.
+            let grows = !to.fits_in(&engine.promised);
+            if draft.resizes(&engine.model) || (!grows && !self.may("resize_lease", model, now)) {
                 continue;
             }
-            if to.fits_in(&engine.promised) {
-                self.verdicts.shrunk(engine, &to, now);
+            if grows {
+                let pause = self.pause("resize_lease", model);
+                self.cool.note("resize_lease", model, now, pause);
             }
             let reason = Reason::Measured {
                 believed: engine.promised.memory(),

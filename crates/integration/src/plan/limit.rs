@@ -19,7 +19,7 @@ impl Planner {
         let step = Bytes::new(budget.get() / STEP);
         let far = current.get().abs_diff(memory.get()) > step.get();
         let back = memory == budget && current != budget;
-        if !(far || back) || !self.cool.allow("limit", "", snapshot.at, self.config.cool_down) {
+        if !(far || back) || !self.may("set_limit", "pool", snapshot.at) {
             return;
         }
         let reason = Reason::Demand { wanted: memory.get(), dimension: Dimension::Memory };

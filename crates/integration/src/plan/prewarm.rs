@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason,
+    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason, Timestamp,
 };
 
 use super::Planner;
@@ -28,7 +28,8 @@ impl Planner {
             .filter(|e| e.believed.fits_in(&draft.snapshot.pool.limit))
             .filter_map(|e| self.probability(e, draft).map(|(p, within)| (e, p, within)))
             .collect();
-        wanted.sort_by(|a, b| saving(b.0, b.1).total_cmp(&saving(a.0, a.1)));
+        wanted
+            .sort_by(|a, b| self.saving(draft, b.0, b.1).total_cmp(&self.saving(draft, a.0, a.1)));
         for (engine, probability, within) in wanted {
             if self.prewarm(draft, engine, probability, within) {
                 return;
@@ -58,27 +59,34 @@ impl Planner {
         if !engine.believed.fits_in(&draft.free) {
             let lacking = engine.believed.saturating_sub(&draft.free);
             let Some(victims) = self.victims(draft, &lacking, false) else { return false };
-            if victims.expected_cost() > WORTH * saving(engine, probability) {
+            if victims.expected_cost() > WORTH * self.saving(draft, engine, probability) {
                 return false;
             }
-            if !self.cool.allow("prewarm", engine.model.as_str(), now, self.config.cool_down) {
+            if !self.may_prewarm(engine, now) {
                 return false;
             }
-            victims.evict(draft, &ConsumerId::from(&engine.model));
-        } else if !self.cool.allow("prewarm", engine.model.as_str(), now, self.config.cool_down) {
+            self.evict(draft, &victims, &ConsumerId::from(&engine.model));
+        } else if !self.may_prewarm(engine, now) {
             return false;
         }
         draft.take(&engine.believed);
-        self.verdicts.prewarmed(engine, now, within + self.config.lookahead);
         let reason = Reason::Forecast { probability, within };
         draft.push(Action::Prewarm { model: engine.model.clone() }, reason);
         true
     }
-}
 
-/// Seconds of waiting that loading it ahead is expected to save.
-fn saving(engine: &EngineSnapshot, probability: Ratio) -> f64 {
-    probability.min_one().get() * engine.load_time.as_secs_f64()
+    /// What has just been evicted is not loaded ahead: one of both was wrong, and time will tell.
+    fn may_prewarm(&mut self, engine: &EngineSnapshot, now: Timestamp) -> bool {
+        let model = engine.model.as_str();
+        let pause = self.config.cool_down;
+        !self.cool.is_cooling("evict", model, now) && self.cool.allow("prewarm", model, now, pause)
+    }
+
+    /// Seconds of waiting that loading it ahead is expected to save.
+    fn saving(&self, draft: &Draft<'_>, engine: &EngineSnapshot, probability: Ratio) -> f64 {
+        let return_cost = self.needs.return_cost(engine, draft.snapshot);
+        probability.min_one().get() * return_cost.as_secs_f64()
+    }
 }
 
 /// True while anything loads or waits to: a prewarm must not compete with what is asked for.

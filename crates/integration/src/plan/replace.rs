@@ -14,7 +14,7 @@ impl Planner {
             let missed = engine.missed_probes >= self.config.missed_probes;
             let model = engine.model.as_str();
             let overdue = serves && missed;
-            if !overdue || !self.cool.allow("replace", model, snapshot.at, self.config.cool_down) {
+            if !overdue || !self.may("replace", model, snapshot.at) {
                 continue;
             }
             let reason =

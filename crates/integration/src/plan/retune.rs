@@ -10,7 +10,7 @@ impl Planner {
     /// most once a cool-down.
     pub(super) fn plan_retunes(&mut self, draft: &mut Draft<'_>) {
         let snapshot = draft.snapshot;
-        let (now, pause) = (snapshot.at, self.config.cool_down);
+        let now = snapshot.at;
         for assignment in snapshot.threads.iter().flat_map(|plan| &plan.assignments) {
             let runs_otherwise = snapshot.engines.iter().any(|engine| {
                 engine.state == EngineState::Ready
@@ -18,16 +18,14 @@ impl Planner {
                     && engine.threads > 0
                     && engine.threads != assignment.threads
             });
-            if runs_otherwise
-                && self.cool.allow("threads", assignment.consumer.as_str(), now, pause)
-            {
+            if runs_otherwise && self.may("set_threads", assignment.consumer.as_str(), now) {
                 let (consumer, threads) = (assignment.consumer.clone(), assignment.threads);
                 let action = Action::SetThreads { consumer, threads };
                 draft.push(action, assignment.reason.clone());
             }
         }
         for strategy in &snapshot.strategies {
-            if self.cool.allow("retune", strategy.cache.as_str(), now, pause) {
+            if self.may("retune", strategy.cache.as_str(), now) {
                 let reason = strategy.reason.clone();
                 draft.push(Action::Retune { strategy: strategy.clone() }, reason);
             }

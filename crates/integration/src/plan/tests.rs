@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use plimsoll_core_types::{
     Action, Bytes, ConsumerId, EngineSnapshot, EngineState, ForecastHealth, HorizonForecast,
-    Lacking, LeaseId, LeaseStatus, Metric, ModelId, PlannedAction, PressureLevel, Priority,
-    Quantiles, Reason, ResourceForecast, ResourceStatus, ResourceVector, SeriesKey, SystemSnapshot,
-    TenantId, TicketId, Timestamp, WaiterStatus,
+    Lacking, LeaseId, LeaseStatus, Metric, Millicores, ModelId, PlannedAction, PressureLevel,
+    Priority, Quantiles, Reason, ResourceForecast, ResourceStatus, ResourceVector, SeriesKey,
+    SystemSnapshot, TenantId, ThreadAssignment, TicketId, Timestamp, WaiterStatus,
 };
 use proptest::prelude::*;
+
+mod judged;
+mod swing;
 
 use super::Planner;
 use crate::config::PlanConfig;
@@ -144,6 +147,12 @@ fn forecast(name: &str, per_second: f64, at: Timestamp) -> ResourceForecast {
     }
 }
 
+fn assignment(engine: &EngineSnapshot, threads: u32) -> ThreadAssignment {
+    let consumer = ConsumerId::from(&engine.model);
+    let share = Millicores::from_cores(1);
+    ThreadAssignment { consumer, threads, share, reason: Reason::Requested }
+}
+
 fn evicted(plan: &[PlannedAction]) -> Vec<&str> {
     let model = |planned: &'_ PlannedAction| match &planned.action {
         Action::Evict { model, .. } => Some(model.as_str().to_owned()),
@@ -154,6 +163,46 @@ fn evicted(plan: &[PlannedAction]) -> Vec<&str> {
 
 fn prewarmed(plan: &[PlannedAction]) -> bool {
     plan.iter().any(|planned| matches!(planned.action, Action::Prewarm { .. }))
+}
+
+#[test]
+fn a_small_model_asked_for_all_the_time_outlasts_a_large_one_that_is_not() {
+    let mut planner = planner();
+    let asked = |seconds: f64, per_second: f64| {
+        let busy = EngineSnapshot {
+            arrivals: (seconds * per_second) as u64,
+            last_used: Some(second(seconds)),
+            load_time: Duration::from_millis(500),
+            ..resident("busy", 60)
+        };
+        let rare = EngineSnapshot {
+            arrivals: (seconds / 4.0) as u64,
+            load_time: Duration::from_secs(2),
+            ..resident("rare", 200)
+        };
+        snapshot(second(seconds), vec![busy, rare, stopped("new", 300)])
+    };
+    for tick in 1..200 {
+        planner.plan(&asked(f64::from(tick) / 10.0, 20.0));
+    }
+    let plan = planner.plan(&waits(asked(20.0, 20.0), "new", 300, second(19.9)));
+    let evicted: Vec<_> = plan.iter().map(|planned| planned.action.to_string()).collect();
+    assert_eq!(evicted, ["evict rare"]);
+}
+
+#[test]
+fn an_engine_that_missed_a_probe_is_no_victim_until_that_is_cleared_up() {
+    let suspect = EngineSnapshot { missed_probes: 1, ..resident("suspect", 400) };
+    let now = second(20.0);
+    let crowded = waits(
+        snapshot(now, vec![suspect, resident("well", 100), stopped("new", 100)]),
+        "new",
+        100,
+        second(10.0),
+    );
+    let plan = planner().plan(&crowded);
+    let evicted: Vec<_> = plan.iter().map(|planned| planned.action.to_string()).collect();
+    assert_eq!(evicted, ["evict well"]);
 }
 
 #[test]

@@ -77,7 +77,9 @@ mod tests {
     fn need(wait: u64, longest: usize, work: &[f64]) -> f64 {
         let seconds = Duration::from_secs;
         let mut need = BoundedWait::new(seconds(10), seconds(wait), longest);
-        work.iter().for_each(|work| need.observe(*work));
+        for work in work {
+            need.observe(*work);
+        }
         need.need()
     }
 

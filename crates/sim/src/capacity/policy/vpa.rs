@@ -51,7 +51,7 @@ impl Vpa {
             sum += weight;
             sum >= target
         });
-        GROWTH.powf(found.unwrap_or(0) as f64)
+        GROWTH.powi(i32::try_from(found.unwrap_or(0)).unwrap_or(i32::MAX))
     }
 }
 
