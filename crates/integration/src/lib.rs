@@ -13,14 +13,17 @@
 mod alerts;
 mod config;
 mod cooldown;
+mod fade;
 mod invariants;
 mod metrics;
 mod needs;
 mod optimizer;
+mod per_model;
 mod plan;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 pub mod resilience;
+mod sight;
 mod sync;
 pub mod telemetry;
 mod verdicts;

@@ -9,7 +9,7 @@ mod replace;
 mod retune;
 mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod undo;
 
 use std::collections::BTreeSet;
@@ -20,6 +20,7 @@ use plimsoll_core_types::{Action, CacheMetrics, Effect, PlannedAction, SystemSna
 use crate::config::{ConfigError, PlanConfig};
 use crate::cooldown::CoolDowns;
 use crate::needs::Needs;
+use crate::sight::Sight;
 use crate::verdicts::{Judged, Verdicts};
 use draft::Draft;
 use service::Services;
@@ -72,9 +73,10 @@ impl Planner {
     /// What to do now, in the order in which to do it.
     pub fn plan(&mut self, snapshot: &SystemSnapshot) -> Vec<PlannedAction> {
         self.needs.observe(snapshot);
-        self.verdicts.observe(snapshot);
-        self.verdicts.forget(|subject| exists(subject, snapshot));
-        let mut draft = Draft::new(snapshot);
+        let sight = Sight::new(snapshot);
+        self.verdicts.observe(&sight);
+        self.verdicts.forget(|subject| exists(subject, &sight));
+        let mut draft = Draft::new(&sight);
         self.plan_undo(&mut draft);
         // What protects comes before what makes room, and that before what merely helps.
         self.plan_limit(&mut draft);
@@ -88,7 +90,7 @@ impl Planner {
         actions.retain(|planned| !self.unsupported.contains(planned.action.kind()));
         let Self { verdicts, config, expected, .. } = self;
         expected.clear();
-        expected.extend(actions.iter().map(|planned| verdicts.begin(planned, snapshot, config)));
+        expected.extend(actions.iter().map(|planned| verdicts.begin(planned, &sight, config)));
         actions
     }
 
@@ -146,10 +148,8 @@ impl Planner {
 }
 
 /// True for a subject that a later plan may be about.
-fn exists(subject: &str, snapshot: &SystemSnapshot) -> bool {
-    let engine = || snapshot.engines.iter().any(|engine| engine.model.as_str() == subject);
-    let lease = || snapshot.pool.leases.iter().any(|lease| lease.consumer.as_str() == subject);
+fn exists(subject: &str, sight: &Sight<'_>) -> bool {
     // Caches show in a snapshot only where they should be retuned: those are few, and kept.
-    let cache = || snapshot.strategies.iter().any(|s| s.cache.as_str() == subject);
-    subject == "pool" || engine() || lease() || cache()
+    let cache = || sight.snapshot.strategies.iter().any(|s| s.cache.as_str() == subject);
+    subject == "pool" || sight.engine(subject).is_some() || sight.holds_lease(subject) || cache()
 }

@@ -55,8 +55,7 @@ impl Planner {
     fn out_of_patience(&self, waiter: &WaiterStatus, draft: &Draft<'_>) -> bool {
         // Whoever takes long to load has time for the others to end what they do, and a load
         // that is not used for as long as it took is not worth it.
-        let mut engines = draft.snapshot.engines.iter();
-        let own = engines.find(|engine| engine.model.as_str() == waiter.consumer.as_str());
+        let own = draft.sight.engine(waiter.consumer.as_str());
         let patience = own.map_or(self.config.patience, |e| self.config.patience.max(e.load_time));
         draft.snapshot.at.saturating_since(waiter.since) >= patience
     }
@@ -111,8 +110,8 @@ impl Planner {
 
     fn weigh<'a>(&self, engine: &'a EngineSnapshot, draft: &Draft<'_>) -> Victim<'a> {
         let within = self.config.lookahead.max(engine.load_time);
-        let need = self.needs.within(engine, draft.snapshot, within);
-        Victim { engine, need, return_cost: self.needs.return_cost(engine, draft.snapshot) }
+        let need = self.needs.within(engine, draft.sight, within);
+        Victim { engine, need, return_cost: self.needs.return_cost(engine, draft.sight) }
     }
 }
 

@@ -57,7 +57,7 @@ fn resident(name: &str, size: u64) -> EngineSnapshot {
     }
 }
 
-fn stopped(name: &str, size: u64) -> EngineSnapshot {
+pub(crate) fn stopped(name: &str, size: u64) -> EngineSnapshot {
     EngineSnapshot {
         state: EngineState::Stopped,
         lease: None,

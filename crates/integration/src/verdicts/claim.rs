@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use plimsoll_core_types::{
     Action, CacheStrategy, ConsumerId, Effect, EngineSnapshot, EngineState, Measure, ModelId,
-    PlannedAction, Reason, ResourceVector, SystemSnapshot,
+    PlannedAction, Reason, ResourceVector,
 };
 
 use super::flow::{Flow, Flows};
 use crate::config::PlanConfig;
+use crate::sight::Sight;
 
 /// How long a shrunken lease, fewer threads or a new strategy must prove itself, at least.
 const TRIAL: Duration = Duration::from_secs(5);
@@ -59,12 +60,12 @@ pub(crate) struct Tally {
 /// The claim of `planned`, what is expected of it, and by when it should have come true.
 pub(super) fn claim(
     planned: &PlannedAction,
-    snapshot: &SystemSnapshot,
+    sight: &Sight<'_>,
     config: &PlanConfig,
     flows: &Flows,
     tally: Option<Tally>,
 ) -> Option<(Claim, Effect, Duration)> {
-    let engine = |model: &ModelId| snapshot.engines.iter().find(|e| e.model == *model);
+    let engine = |model: &ModelId| sight.engine(model.as_str());
     // What is taken back must not be so within the cool-down.
     let trial = TRIAL.max(config.cool_down);
     match &planned.action {
@@ -81,7 +82,7 @@ pub(super) fn claim(
         }
         Action::Evict { model, beneficiary } => {
             let engine = engine(model)?;
-            Some(eviction(engine, beneficiary.as_ref(), &planned.reason, snapshot, config))
+            Some(eviction(engine, beneficiary.as_ref(), &planned.reason, sight, config))
         }
         Action::ResizeLease { model, to } => {
             let before = engine(model)?.promised;
@@ -99,12 +100,12 @@ pub(super) fn claim(
             Some((Claim::Back, effect, limit))
         }
         Action::SetLimit { limit } => {
-            let (without, expected) = (snapshot.pool.limit.memory(), limit.memory());
+            let (without, expected) = (sight.snapshot.pool.limit.memory(), limit.memory());
             let effect = effect(Measure::LimitBytes, without.as_f64(), expected.as_f64());
             Some((Claim::Line { limit: *limit }, effect, trial))
         }
         Action::SetThreads { consumer, .. } => {
-            let engine = snapshot.engines.iter().find(|e| e.model.as_str() == consumer.as_str())?;
+            let engine = sight.engine(consumer.as_str())?;
             let base = flows.recent(&engine.model);
             let response = base.response()?;
             let claim = Claim::NoSlower {
@@ -139,11 +140,11 @@ fn eviction(
     engine: &EngineSnapshot,
     beneficiary: Option<&ConsumerId>,
     reason: &Reason,
-    snapshot: &SystemSnapshot,
+    sight: &Sight<'_>,
     config: &PlanConfig,
 ) -> (Claim, Effect, Duration) {
     let load = engine.load_time;
-    let to = beneficiary.map(|to| beneficiary_of(to, snapshot));
+    let to = beneficiary.map(|to| beneficiary_of(to, sight));
     let need = match reason {
         Reason::GaveWay { need, .. } => need.min_one().get(),
         _ => 0.0,
@@ -154,9 +155,9 @@ fn eviction(
     (claim, effect, config.lookahead.max(load))
 }
 
-fn beneficiary_of(to: &ConsumerId, snapshot: &SystemSnapshot) -> Beneficiary {
-    let engine = snapshot.engines.iter().find(|e| e.model.as_str() == to.as_str());
-    let waits = snapshot.pool.waiters.iter().any(|waiter| waiter.consumer == *to);
+fn beneficiary_of(to: &ConsumerId, sight: &Sight<'_>) -> Beneficiary {
+    let engine = sight.engine(to.as_str());
+    let waits = sight.waits_since(to.as_str()).is_some();
     Beneficiary {
         consumer: to.clone(),
         asked: engine.filter(|_| !waits).map(|engine| engine.arrivals),
@@ -185,8 +186,8 @@ pub(super) enum Verdict {
 }
 
 /// Everything that a verdict may depend on.
-pub(super) struct Evidence<'a> {
-    pub(super) snapshot: &'a SystemSnapshot,
+pub(super) struct Evidence<'a, 's> {
+    pub(super) sight: &'a Sight<'s>,
     pub(super) flows: &'a Flows,
     pub(super) tally: Option<Tally>,
     pub(super) elapsed: Duration,
@@ -198,8 +199,8 @@ const fn settled(with: f64, without: f64, kept: bool) -> Verdict {
 }
 
 impl Claim {
-    pub(super) fn judge(&mut self, subject: &str, seen: &Evidence<'_>) -> Verdict {
-        let engine = seen.snapshot.engines.iter().find(|e| e.model.as_str() == subject);
+    pub(super) fn judge(&mut self, subject: &str, seen: &Evidence<'_, '_>) -> Verdict {
+        let engine = seen.sight.engine(subject);
         match self {
             Self::Line { limit } => line(limit, seen),
             Self::HitsNoLess { strategy, previous } => hits(strategy, *previous, seen),
@@ -208,7 +209,7 @@ impl Claim {
         }
     }
 
-    fn judge_engine(&mut self, engine: &EngineSnapshot, seen: &Evidence<'_>) -> Verdict {
+    fn judge_engine(&mut self, engine: &EngineSnapshot, seen: &Evidence<'_, '_>) -> Verdict {
         match self {
             Self::Asked { before, load } => asked(*before, *load, engine, seen),
             Self::Within { amount, before } => within(amount, before, engine, seen),
@@ -255,8 +256,8 @@ fn undo(verdict: Verdict, action: impl FnOnce() -> Action) -> Verdict {
     }
 }
 
-fn line(limit: &ResourceVector, seen: &Evidence<'_>) -> Verdict {
-    let with = seen.snapshot.pool.limit;
+fn line(limit: &ResourceVector, seen: &Evidence<'_, '_>) -> Verdict {
+    let with = seen.sight.snapshot.pool.limit;
     match with == *limit {
         true => settled(with.memory().as_f64(), limit.memory().as_f64(), true),
         false if seen.over => settled(with.memory().as_f64(), limit.memory().as_f64(), false),
@@ -264,7 +265,7 @@ fn line(limit: &ResourceVector, seen: &Evidence<'_>) -> Verdict {
     }
 }
 
-fn asked(before: u64, load: Duration, engine: &EngineSnapshot, seen: &Evidence<'_>) -> Verdict {
+fn asked(before: u64, load: Duration, engine: &EngineSnapshot, seen: &Evidence<'_, '_>) -> Verdict {
     if engine.arrivals > before {
         let ready = engine.state == EngineState::Ready;
         let left = if ready { Duration::ZERO } else { load.saturating_sub(seen.elapsed) };
@@ -277,7 +278,7 @@ fn within(
     amount: &ResourceVector,
     before: &ResourceVector,
     engine: &EngineSnapshot,
-    seen: &Evidence<'_>,
+    seen: &Evidence<'_, '_>,
 ) -> Verdict {
     let (used, without) = (engine.used.memory(), before.memory().as_f64());
     if engine.state == EngineState::Ready && used > amount.memory() {
@@ -296,11 +297,11 @@ fn not_missed(
     load: Duration,
     to: &mut Option<Beneficiary>,
     engine: &EngineSnapshot,
-    seen: &Evidence<'_>,
+    seen: &Evidence<'_, '_>,
 ) -> Verdict {
     if let Some(to) = to
         && to.served.is_none()
-        && !seen.snapshot.pool.waiters.iter().any(|w| w.consumer == to.consumer)
+        && seen.sight.waits_since(to.consumer.as_str()).is_none()
     {
         to.served = Some(seen.elapsed);
     }
@@ -312,9 +313,8 @@ fn not_missed(
     settled(cost, gain, cost <= gain)
 }
 
-fn gain(to: &Beneficiary, seen: &Evidence<'_>) -> f64 {
-    let mut engines = seen.snapshot.engines.iter();
-    let engine = engines.find(|e| e.model.as_str() == to.consumer.as_str());
+fn gain(to: &Beneficiary, seen: &Evidence<'_, '_>) -> f64 {
+    let engine = seen.sight.engine(to.consumer.as_str());
     match (to.asked, engine) {
         // A model that is loaded ahead gains only where it is asked for.
         (Some(before), Some(engine)) if engine.arrivals > before => to.load.as_secs_f64(),
@@ -336,7 +336,7 @@ fn no_slower(
     own: &Flow,
     base: &Flow,
     others: &(Flow, Flow),
-    seen: &Evidence<'_>,
+    seen: &Evidence<'_, '_>,
 ) -> Verdict {
     if !seen.over {
         return Verdict::Open;
@@ -361,7 +361,7 @@ const LOOKUPS: u64 = 200;
 
 /// What it would have been is what the strategy's own simulation said of the present policy over
 /// the same accesses.
-fn hits(strategy: &CacheStrategy, previous: Option<Tally>, seen: &Evidence<'_>) -> Verdict {
+fn hits(strategy: &CacheStrategy, previous: Option<Tally>, seen: &Evidence<'_, '_>) -> Verdict {
     let (Some(before), Some(now)) = (previous, seen.tally) else {
         return if seen.elapsed >= PATIENCE { Verdict::Void } else { Verdict::Open };
     };
