@@ -145,14 +145,15 @@ impl Breaker {
     #[inline]
     pub fn admit(&self, now: impl FnOnce() -> Timestamp) -> Result<Permit<'_>, Refused> {
         let word = self.word.0.load(Ordering::Relaxed);
-        let token = if is_closed(word) { word } else { self.admit_probe(now())? };
+        let token = if is_closed(word) { word } else { self.admit_probe(now)? };
         Ok(Permit { breaker: self, token })
     }
 
     /// The token of a probe, or of a call where it is closed by now.
     #[cold]
-    fn admit_probe(&self, now: Timestamp) -> Result<u64, Refused> {
-        let now_ms = millis(now);
+    #[inline(never)]
+    fn admit_probe(&self, now: impl FnOnce() -> Timestamp) -> Result<u64, Refused> {
+        let now_ms = millis(now());
         loop {
             let packed = self.word.0.load(Ordering::Acquire);
             let word = Word::unpack(packed);
@@ -384,6 +385,7 @@ impl Permit<'_> {
     /// A call of an earlier turn has no say, and a probe that came back too late has lost its
     /// place, and its say with it.
     #[cold]
+    #[inline(never)]
     fn settle_success(self) {
         if let Some(ticket) = self.ticket()
             && self.breaker.probes.done(ticket)
@@ -394,6 +396,8 @@ impl Permit<'_> {
     }
 
     /// The call failed. `now` is asked only where the breaker opens for it.
+    #[cold]
+    #[inline(never)]
     pub fn failure(self, now: impl FnOnce() -> Timestamp) {
         match self.ticket() {
             None => self.breaker.failed(self.token, now),
