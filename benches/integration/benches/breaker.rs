@@ -28,7 +28,10 @@ fn own() -> Breaker {
         .expect("within bounds")
 }
 
-#[expect(clippy::inline_always, reason = "a call through a register-saving wrapper is none of the breaker's")]
+#[expect(
+    clippy::inline_always,
+    reason = "a call through a register-saving wrapper is none of the breaker's"
+)]
 #[inline(always)]
 fn call_own(breaker: &Breaker, clock: &SystemClock, well: bool) -> bool {
     match breaker.admit(|| clock.now()) {

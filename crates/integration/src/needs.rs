@@ -122,7 +122,11 @@ mod tests {
     fn a_rate_follows_arrivals_and_fades() {
         let mut rate = Rate { at: Timestamp::ZERO, arrivals: 0, per_second: 0.0 };
         for tick in 1..=400_u64 {
-            rate.observe(tick, Timestamp::from_secs_f64(tick as f64 / 10.0), &mut Fade::new(HALF_LIFE));
+            rate.observe(
+                tick,
+                Timestamp::from_secs_f64(tick as f64 / 10.0),
+                &mut Fade::new(HALF_LIFE),
+            );
         }
         assert!((rate.per_second - 10.0).abs() < 0.1, "{}", rate.per_second);
         rate.observe(400, Timestamp::from_secs_f64(44.0), &mut Fade::new(HALF_LIFE));

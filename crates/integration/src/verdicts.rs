@@ -6,8 +6,7 @@ mod flow;
 use std::collections::{BTreeMap, HashMap};
 
 use plimsoll_core_types::{
-    Action, CacheId, CacheMetrics, Effect, ModelId, PlannedAction, Ratio, Reason, Seen,
-    Timestamp,
+    Action, CacheId, CacheMetrics, Effect, ModelId, PlannedAction, Ratio, Reason, Seen, Timestamp,
 };
 
 use crate::config::PlanConfig;
