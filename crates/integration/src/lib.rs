@@ -28,7 +28,7 @@ mod sync;
 pub mod telemetry;
 mod verdicts;
 
-pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling};
+pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling, Shedding};
 pub use invariants::check_pool;
 pub use optimizer::Optimizer;
 pub use plan::Planner;

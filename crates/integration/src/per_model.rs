@@ -46,6 +46,10 @@ impl<T> PerModel<T> {
         self.kept.get(*self.places.get(model)?).map(|(_, kept)| kept)
     }
 
+    pub(crate) fn get_mut(&mut self, model: &ModelId) -> Option<&mut T> {
+        self.kept.get_mut(*self.places.get(model)?).map(|(_, kept)| kept)
+    }
+
     /// All there is, in the order of the engines.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.kept.iter().map(|(_, kept)| kept)

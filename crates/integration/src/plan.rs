@@ -8,6 +8,7 @@ mod prewarm;
 mod replace;
 mod retune;
 mod service;
+mod shed;
 #[cfg(test)]
 pub(crate) mod tests;
 mod undo;
@@ -86,6 +87,7 @@ impl Planner {
         self.plan_prewarm(&mut draft);
         self.plan_retunes(&mut draft);
         self.plan_services(&mut draft);
+        self.plan_shedding(&mut draft);
         let mut actions = draft.into_actions();
         actions.retain(|planned| !self.unsupported.contains(planned.action.kind()));
         let Self { verdicts, config, expected, .. } = self;
@@ -104,6 +106,7 @@ impl Planner {
     /// here can do its like (`unsupported`), it is not planned again.
     pub fn not_done(&mut self, action: &Action, unsupported: bool) {
         self.verdicts.withdraw(action);
+        self.services.not_done(action);
         if unsupported {
             self.unsupported.insert(action.kind());
         }
@@ -120,7 +123,7 @@ impl Planner {
         self.verdicts.take_news()
     }
 
-    /// Every model is served in full now, whatever was decided before.
+    /// Every model is served in full and nobody is refused now, whatever was decided before.
     pub fn reset_services(&mut self) {
         self.services = Services::default();
     }
@@ -151,5 +154,9 @@ impl Planner {
 fn exists(subject: &str, sight: &Sight<'_>) -> bool {
     // Caches show in a snapshot only where they should be retuned: those are few, and kept.
     let cache = || sight.snapshot.strategies.iter().any(|s| s.cache.as_str() == subject);
-    subject == "pool" || sight.engine(subject).is_some() || sight.holds_lease(subject) || cache()
+    matches!(subject, "pool" | "requests")
+        || sight.engine(subject).is_some()
+        || sight.holds_lease(subject)
+        || sight.waits_since(subject).is_some()
+        || cache()
 }

@@ -30,6 +30,8 @@ const MOST_TRIALS: usize = 4096;
 /// | threads | requests take at most 1.2 times what they would have: what they took before, changed as much as those of all other models changed meanwhile |
 /// | retune | the cache hits no less than its own simulation says that it would have |
 /// | scale, degrade | no more requests wait than did |
+/// | shed | no more requests wait than did, or not too many |
+/// | shift | whoever it was for waits no longer |
 /// | limit | the pool has it |
 ///
 /// What was not kept is taken back where that is possible, and in any case not tried again for

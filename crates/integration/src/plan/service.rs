@@ -24,6 +24,7 @@ pub(super) struct Services {
     ladders: PerModel<Ladder>,
     scalers: PerModel<Scaling>,
     caches: BTreeMap<CacheId, (Bytes, f64)>,
+    pub(super) shedding: Option<Ladder>,
 }
 
 #[derive(Debug)]
@@ -37,6 +38,22 @@ impl Services {
         if let Some(bytes) = metrics.bytes {
             let per_byte = metrics.hits as f64 / bytes.as_f64().max(1.0);
             self.caches.insert(metrics.cache.clone(), (bytes, per_byte));
+        }
+    }
+}
+
+impl Services {
+    /// `action` was not done: what it was about is as it was.
+    pub(super) fn not_done(&mut self, action: &Action) {
+        match action {
+            Action::Degrade { model, .. } => {
+                self.ladders.get_mut(model).into_iter().for_each(Ladder::not_taken);
+            }
+            Action::Shed { .. } => self.shedding.iter_mut().for_each(Ladder::not_taken),
+            Action::Scale { model, .. } => {
+                self.scalers.get_mut(model).into_iter().for_each(|state| state.ordered = None);
+            }
+            _ => {}
         }
     }
 }
@@ -144,7 +161,8 @@ impl Planner {
             if self.cool.is_cooling("shift_bytes", from.as_str(), snapshot.at) {
                 continue;
             }
-            self.cool.note("shift_bytes", from.as_str(), snapshot.at, self.config.cool_down);
+            let pause = self.pause("shift_bytes", waiter.consumer.as_str());
+            self.cool.note("shift_bytes", from.as_str(), snapshot.at, pause);
             let reason = Reason::Demand { wanted: lacking.get(), dimension: Dimension::Memory };
             let to = waiter.consumer.clone();
             draft.push(Action::ShiftBytes { from, to, bytes: lacking }, reason);

@@ -33,6 +33,10 @@ pub(super) enum Claim {
     NoSlower { consumer: ConsumerId, before: u32, own: Flow, base: Flow, others: (Flow, Flow) },
     /// The cache hits no less than it would have.
     HitsNoLess { strategy: CacheStrategy, previous: Option<Tally> },
+    /// No more requests wait than did for all models together, or no more than are worked on.
+    ShorterLine { before: usize },
+    /// Whoever waited does so no more.
+    Served { consumer: ConsumerId },
     /// No more requests wait than did.
     NoMoreWait { before: usize, replicas: Option<u32> },
 }
@@ -132,6 +136,15 @@ pub(super) fn claim(
             let effect = effect(Measure::Queued, engine.waiting as f64, 0.0);
             Some((claim, effect, engine.load_time + trial))
         }
+        Action::Shed { .. } => {
+            let before = line_of(sight).0;
+            let effect = effect(Measure::Queued, before as f64, 0.0);
+            Some((Claim::ShorterLine { before }, effect, trial))
+        }
+        Action::ShiftBytes { to, .. } => {
+            let effect = effect(Measure::WaitSeconds, trial.as_secs_f64(), 0.0);
+            Some((Claim::Served { consumer: to.clone() }, effect, trial))
+        }
         _ => None,
     }
 }
@@ -204,6 +217,8 @@ impl Claim {
         match self {
             Self::Line { limit } => line(limit, seen),
             Self::HitsNoLess { strategy, previous } => hits(strategy, *previous, seen),
+            Self::ShorterLine { before } => shorter_line(*before, seen),
+            Self::Served { consumer } => served(consumer, seen),
             // A model that is gone leaves nothing to judge.
             _ => engine.map_or(Verdict::Void, |engine| self.judge_engine(engine, seen)),
         }
@@ -322,6 +337,29 @@ fn gain(to: &Beneficiary, seen: &Evidence<'_, '_>) -> f64 {
         (None, _) => {
             to.served.map_or(0.0, |served| seen.elapsed.saturating_sub(served).as_secs_f64())
         }
+    }
+}
+
+/// How many requests wait, and how many are worked on.
+fn line_of(sight: &Sight<'_>) -> (usize, usize) {
+    let engines = sight.snapshot.engines.iter();
+    engines.fold((0, 0), |(waits, works), e| (waits + e.waiting, works + e.in_progress))
+}
+
+fn shorter_line(before: usize, seen: &Evidence<'_, '_>) -> Verdict {
+    if !seen.over {
+        return Verdict::Open;
+    }
+    let (waits, works) = line_of(seen.sight);
+    settled(waits as f64, before as f64, waits <= before.max(works))
+}
+
+fn served(consumer: &ConsumerId, seen: &Evidence<'_, '_>) -> Verdict {
+    let waited = seen.elapsed.as_secs_f64();
+    match seen.sight.waits_since(consumer.as_str()) {
+        None => settled(waited, waited.max(TRIAL.as_secs_f64()), true),
+        Some(_) if seen.over => settled(waited, waited, false),
+        Some(_) => Verdict::Open,
     }
 }
 
