@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use plimsoll_core_types::{
     Action, CacheStrategy, ConsumerId, Effect, EngineSnapshot, EngineState, Measure, ModelId,
-    PlannedAction, Reason, ResourceVector, SystemSnapshot,
+    PlannedAction, Reason, ResourceVector,
 };
 
 use super::flow::{Flow, Flows};
 use crate::config::PlanConfig;
+use crate::sight::Sight;
 
 /// How long a shrunken lease, fewer threads or a new strategy must prove itself, at least.
 const TRIAL: Duration = Duration::from_secs(5);
@@ -32,6 +33,10 @@ pub(super) enum Claim {
     NoSlower { consumer: ConsumerId, before: u32, own: Flow, base: Flow, others: (Flow, Flow) },
     /// The cache hits no less than it would have.
     HitsNoLess { strategy: CacheStrategy, previous: Option<Tally> },
+    /// No more requests wait than did for all models together, or no more than are worked on.
+    ShorterLine { before: usize },
+    /// Whoever waited does so no more.
+    Served { consumer: ConsumerId },
     /// No more requests wait than did.
     NoMoreWait { before: usize, replicas: Option<u32> },
 }
@@ -59,12 +64,12 @@ pub(crate) struct Tally {
 /// The claim of `planned`, what is expected of it, and by when it should have come true.
 pub(super) fn claim(
     planned: &PlannedAction,
-    snapshot: &SystemSnapshot,
+    sight: &Sight<'_>,
     config: &PlanConfig,
     flows: &Flows,
     tally: Option<Tally>,
 ) -> Option<(Claim, Effect, Duration)> {
-    let engine = |model: &ModelId| snapshot.engines.iter().find(|e| e.model == *model);
+    let engine = |model: &ModelId| sight.engine(model.as_str());
     // What is taken back must not be so within the cool-down.
     let trial = TRIAL.max(config.cool_down);
     match &planned.action {
@@ -81,7 +86,7 @@ pub(super) fn claim(
         }
         Action::Evict { model, beneficiary } => {
             let engine = engine(model)?;
-            Some(eviction(engine, beneficiary.as_ref(), &planned.reason, snapshot, config))
+            Some(eviction(engine, beneficiary.as_ref(), &planned.reason, sight, config))
         }
         Action::ResizeLease { model, to } => {
             let before = engine(model)?.promised;
@@ -99,12 +104,12 @@ pub(super) fn claim(
             Some((Claim::Back, effect, limit))
         }
         Action::SetLimit { limit } => {
-            let (without, expected) = (snapshot.pool.limit.memory(), limit.memory());
+            let (without, expected) = (sight.snapshot.pool.limit.memory(), limit.memory());
             let effect = effect(Measure::LimitBytes, without.as_f64(), expected.as_f64());
             Some((Claim::Line { limit: *limit }, effect, trial))
         }
         Action::SetThreads { consumer, .. } => {
-            let engine = snapshot.engines.iter().find(|e| e.model.as_str() == consumer.as_str())?;
+            let engine = sight.engine(consumer.as_str())?;
             let base = flows.recent(&engine.model);
             let response = base.response()?;
             let claim = Claim::NoSlower {
@@ -131,6 +136,15 @@ pub(super) fn claim(
             let effect = effect(Measure::Queued, engine.waiting as f64, 0.0);
             Some((claim, effect, engine.load_time + trial))
         }
+        Action::Shed { .. } => {
+            let before = line_of(sight).0;
+            let effect = effect(Measure::Queued, before as f64, 0.0);
+            Some((Claim::ShorterLine { before }, effect, trial))
+        }
+        Action::ShiftBytes { to, .. } => {
+            let effect = effect(Measure::WaitSeconds, trial.as_secs_f64(), 0.0);
+            Some((Claim::Served { consumer: to.clone() }, effect, trial))
+        }
         _ => None,
     }
 }
@@ -139,11 +153,11 @@ fn eviction(
     engine: &EngineSnapshot,
     beneficiary: Option<&ConsumerId>,
     reason: &Reason,
-    snapshot: &SystemSnapshot,
+    sight: &Sight<'_>,
     config: &PlanConfig,
 ) -> (Claim, Effect, Duration) {
     let load = engine.load_time;
-    let to = beneficiary.map(|to| beneficiary_of(to, snapshot));
+    let to = beneficiary.map(|to| beneficiary_of(to, sight));
     let need = match reason {
         Reason::GaveWay { need, .. } => need.min_one().get(),
         _ => 0.0,
@@ -154,9 +168,9 @@ fn eviction(
     (claim, effect, config.lookahead.max(load))
 }
 
-fn beneficiary_of(to: &ConsumerId, snapshot: &SystemSnapshot) -> Beneficiary {
-    let engine = snapshot.engines.iter().find(|e| e.model.as_str() == to.as_str());
-    let waits = snapshot.pool.waiters.iter().any(|waiter| waiter.consumer == *to);
+fn beneficiary_of(to: &ConsumerId, sight: &Sight<'_>) -> Beneficiary {
+    let engine = sight.engine(to.as_str());
+    let waits = sight.waits_since(to.as_str()).is_some();
     Beneficiary {
         consumer: to.clone(),
         asked: engine.filter(|_| !waits).map(|engine| engine.arrivals),
@@ -185,8 +199,8 @@ pub(super) enum Verdict {
 }
 
 /// Everything that a verdict may depend on.
-pub(super) struct Evidence<'a> {
-    pub(super) snapshot: &'a SystemSnapshot,
+pub(super) struct Evidence<'a, 's> {
+    pub(super) sight: &'a Sight<'s>,
     pub(super) flows: &'a Flows,
     pub(super) tally: Option<Tally>,
     pub(super) elapsed: Duration,
@@ -198,17 +212,19 @@ const fn settled(with: f64, without: f64, kept: bool) -> Verdict {
 }
 
 impl Claim {
-    pub(super) fn judge(&mut self, subject: &str, seen: &Evidence<'_>) -> Verdict {
-        let engine = seen.snapshot.engines.iter().find(|e| e.model.as_str() == subject);
+    pub(super) fn judge(&mut self, subject: &str, seen: &Evidence<'_, '_>) -> Verdict {
+        let engine = seen.sight.engine(subject);
         match self {
             Self::Line { limit } => line(limit, seen),
             Self::HitsNoLess { strategy, previous } => hits(strategy, *previous, seen),
+            Self::ShorterLine { before } => shorter_line(*before, seen),
+            Self::Served { consumer } => served(consumer, seen),
             // A model that is gone leaves nothing to judge.
             _ => engine.map_or(Verdict::Void, |engine| self.judge_engine(engine, seen)),
         }
     }
 
-    fn judge_engine(&mut self, engine: &EngineSnapshot, seen: &Evidence<'_>) -> Verdict {
+    fn judge_engine(&mut self, engine: &EngineSnapshot, seen: &Evidence<'_, '_>) -> Verdict {
         match self {
             Self::Asked { before, load } => asked(*before, *load, engine, seen),
             Self::Within { amount, before } => within(amount, before, engine, seen),
@@ -255,8 +271,8 @@ fn undo(verdict: Verdict, action: impl FnOnce() -> Action) -> Verdict {
     }
 }
 
-fn line(limit: &ResourceVector, seen: &Evidence<'_>) -> Verdict {
-    let with = seen.snapshot.pool.limit;
+fn line(limit: &ResourceVector, seen: &Evidence<'_, '_>) -> Verdict {
+    let with = seen.sight.snapshot.pool.limit;
     match with == *limit {
         true => settled(with.memory().as_f64(), limit.memory().as_f64(), true),
         false if seen.over => settled(with.memory().as_f64(), limit.memory().as_f64(), false),
@@ -264,7 +280,7 @@ fn line(limit: &ResourceVector, seen: &Evidence<'_>) -> Verdict {
     }
 }
 
-fn asked(before: u64, load: Duration, engine: &EngineSnapshot, seen: &Evidence<'_>) -> Verdict {
+fn asked(before: u64, load: Duration, engine: &EngineSnapshot, seen: &Evidence<'_, '_>) -> Verdict {
     if engine.arrivals > before {
         let ready = engine.state == EngineState::Ready;
         let left = if ready { Duration::ZERO } else { load.saturating_sub(seen.elapsed) };
@@ -277,7 +293,7 @@ fn within(
     amount: &ResourceVector,
     before: &ResourceVector,
     engine: &EngineSnapshot,
-    seen: &Evidence<'_>,
+    seen: &Evidence<'_, '_>,
 ) -> Verdict {
     let (used, without) = (engine.used.memory(), before.memory().as_f64());
     if engine.state == EngineState::Ready && used > amount.memory() {
@@ -296,11 +312,11 @@ fn not_missed(
     load: Duration,
     to: &mut Option<Beneficiary>,
     engine: &EngineSnapshot,
-    seen: &Evidence<'_>,
+    seen: &Evidence<'_, '_>,
 ) -> Verdict {
     if let Some(to) = to
         && to.served.is_none()
-        && !seen.snapshot.pool.waiters.iter().any(|w| w.consumer == to.consumer)
+        && seen.sight.waits_since(to.consumer.as_str()).is_none()
     {
         to.served = Some(seen.elapsed);
     }
@@ -312,9 +328,8 @@ fn not_missed(
     settled(cost, gain, cost <= gain)
 }
 
-fn gain(to: &Beneficiary, seen: &Evidence<'_>) -> f64 {
-    let mut engines = seen.snapshot.engines.iter();
-    let engine = engines.find(|e| e.model.as_str() == to.consumer.as_str());
+fn gain(to: &Beneficiary, seen: &Evidence<'_, '_>) -> f64 {
+    let engine = seen.sight.engine(to.consumer.as_str());
     match (to.asked, engine) {
         // A model that is loaded ahead gains only where it is asked for.
         (Some(before), Some(engine)) if engine.arrivals > before => to.load.as_secs_f64(),
@@ -322,6 +337,29 @@ fn gain(to: &Beneficiary, seen: &Evidence<'_>) -> f64 {
         (None, _) => {
             to.served.map_or(0.0, |served| seen.elapsed.saturating_sub(served).as_secs_f64())
         }
+    }
+}
+
+/// How many requests wait, and how many are worked on.
+fn line_of(sight: &Sight<'_>) -> (usize, usize) {
+    let engines = sight.snapshot.engines.iter();
+    engines.fold((0, 0), |(waits, works), e| (waits + e.waiting, works + e.in_progress))
+}
+
+fn shorter_line(before: usize, seen: &Evidence<'_, '_>) -> Verdict {
+    if !seen.over {
+        return Verdict::Open;
+    }
+    let (waits, works) = line_of(seen.sight);
+    settled(waits as f64, before as f64, waits <= before.max(works))
+}
+
+fn served(consumer: &ConsumerId, seen: &Evidence<'_, '_>) -> Verdict {
+    let waited = seen.elapsed.as_secs_f64();
+    match seen.sight.waits_since(consumer.as_str()) {
+        None => settled(waited, waited.max(TRIAL.as_secs_f64()), true),
+        Some(_) if seen.over => settled(waited, waited, false),
+        Some(_) => Verdict::Open,
     }
 }
 
@@ -336,7 +374,7 @@ fn no_slower(
     own: &Flow,
     base: &Flow,
     others: &(Flow, Flow),
-    seen: &Evidence<'_>,
+    seen: &Evidence<'_, '_>,
 ) -> Verdict {
     if !seen.over {
         return Verdict::Open;
@@ -361,7 +399,7 @@ const LOOKUPS: u64 = 200;
 
 /// What it would have been is what the strategy's own simulation said of the present policy over
 /// the same accesses.
-fn hits(strategy: &CacheStrategy, previous: Option<Tally>, seen: &Evidence<'_>) -> Verdict {
+fn hits(strategy: &CacheStrategy, previous: Option<Tally>, seen: &Evidence<'_, '_>) -> Verdict {
     let (Some(before), Some(now)) = (previous, seen.tally) else {
         return if seen.elapsed >= PATIENCE { Verdict::Void } else { Verdict::Open };
     };

@@ -2,6 +2,8 @@
 
 #![cfg(not(loom))]
 
+mod actions;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
