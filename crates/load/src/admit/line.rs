@@ -26,7 +26,7 @@ pub(super) struct Ask {
 
 /// Names a place in the line; never used twice while it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     index: u32,
     generation: u32,
 }
