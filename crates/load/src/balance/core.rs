@@ -241,7 +241,12 @@ impl Core {
     }
 
     /// Who gets `work` now.
-    pub(super) fn begin(&mut self, work: &Work, now: Timestamp) -> Result<Begun, DispatchError> {
+    pub(super) fn begin(
+        &mut self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Begun, DispatchError> {
         self.latest = self.latest.max(now);
         if now >= self.next_refresh {
             self.refresh();
@@ -256,6 +261,9 @@ impl Core {
             return Ok(self.begin_at(place, own, work, true));
         }
         let Some(first) = self.first(own) else { return Err(self.refusal()) };
+        if let Some(place) = self.untried(own, tried) {
+            return Ok(self.begin_at(place, own, work, false));
+        }
         if self.policy.is_some() {
             let place = self.picked(work).unwrap_or(first as u32);
             return Ok(self.begin_at(place, own, work, false));
@@ -266,6 +274,19 @@ impl Core {
         };
         let (place, own) = self.cached(work, own, place as u32);
         Ok(self.begin_at(place, own, work, false))
+    }
+
+    /// Of those that are not among `tried`, the place that should be done first; none where all
+    /// are, or nothing was tried. Looks at all of them: whoever tries again is in no hurry.
+    fn untried(&self, work: f64, tried: &[ReplicaId]) -> Option<u32> {
+        if tried.is_empty() {
+            return None;
+        }
+        let untried = self.slots.iter().enumerate().filter(|(_, slot)| !tried.contains(&slot.id));
+        let done = untried.filter_map(|(place, slot)| {
+            Some((slot.completion(work, &self.fleet, self.latest)?, place as u32))
+        });
+        done.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
     }
 
     /// Whom the policy sends `work` to.

@@ -106,7 +106,7 @@ impl Balancer {
     ///
     /// When no backend takes requests.
     pub fn dispatch(&self, work: &Work, now: Timestamp) -> Result<Dispatch<&Self>, DispatchError> {
-        let begun = self.write(|core| core.begin(work, now))?;
+        let begun = self.write(|core| core.begin(work, &[], now))?;
         Ok(Dispatch::new(self, begun))
     }
 
@@ -120,8 +120,25 @@ impl Balancer {
         work: &Work,
         now: Timestamp,
     ) -> Result<Dispatch<Arc<Self>>, DispatchError> {
-        let begun = self.write(|core| core.begin(work, now))?;
+        let begun = self.write(|core| core.begin(work, &[], now))?;
         Ok(Dispatch::new(Arc::clone(self), begun))
+    }
+
+    /// Chooses a backend for `work` once more, after `tried` have failed it: another one, whatever
+    /// its score, as long as there is one that takes requests. A backend that is being probed may be
+    /// one of them again. Looks at every backend.
+    ///
+    /// # Errors
+    ///
+    /// When no backend takes requests.
+    pub fn dispatch_again(
+        &self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Dispatch<&Self>, DispatchError> {
+        let begun = self.write(|core| core.begin(work, tried, now))?;
+        Ok(Dispatch::new(self, begun))
     }
 
     fn end(&self, begun: &Begun, ended: Ended, now: Option<Timestamp>) {

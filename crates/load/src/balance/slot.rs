@@ -85,6 +85,11 @@ pub(super) struct Slot {
     expected: f64,
     /// Probability that a request fails.
     pub(super) failing: f64,
+    /// How much likelier each failure in a row has made it that nothing works here: doubles with
+    /// each, and is gone with the first success.
+    doubt: f64,
+    /// Typical requests that failures are expected to cost.
+    errors: f64,
     pub(super) failures_in_row: u32,
     pub(super) ejections: u32,
     pub(super) returned: Timestamp,
@@ -139,6 +144,8 @@ impl Slot {
             taken: PRIOR_ANSWERS * typical * believed_pace,
             expected: PRIOR_ANSWERS * typical,
             failing: 0.0,
+            doubt: 0.0,
+            errors: 0.0,
             failures_in_row: 0,
             ejections: 0,
             returned: now,
@@ -191,11 +198,10 @@ impl Slot {
             return None;
         }
         let at = now.as_nanos() as f64;
-        let errors = self.failing / (1.0 - self.failing) * fleet.typical;
         Some(
             (self.begins(fleet.typical, at) - at)
                 + work * self.pace * self.warming(fleet, now)
-                + errors
+                + self.errors * fleet.typical
                 + self.distance
                 + self.overdue(now),
         )
@@ -299,12 +305,31 @@ impl Slot {
     pub(super) fn learn_success(&mut self, now: Timestamp) {
         self.heard = now;
         self.failures_in_row = 0;
-        self.failing *= ERRORS_KEEP;
+        if self.failing > 0.0 {
+            self.failing *= ERRORS_KEEP;
+            self.doubt = 0.0;
+            self.expect_errors();
+        }
+    }
+
+    /// Failures that are independent cost as many attempts as the odds say; those in a row are
+    /// not, and say that the next fails too.
+    fn expect_errors(&mut self) {
+        let odds = self.failing / (1.0 - self.failing);
+        self.errors = odds.max(self.doubt - 1.0);
     }
 
     pub(super) fn learn_failure(&mut self) {
         self.failures_in_row = self.failures_in_row.saturating_add(1);
         self.failing = (1.0 - (1.0 - self.failing) * ERRORS_KEEP).min(MOST_ERRORS);
+        self.doubt = (2.0 * self.doubt + 1.0).min(1.0 / (1.0 - MOST_ERRORS));
+        self.expect_errors();
+    }
+
+    /// What failed before says nothing any more.
+    pub(super) fn forgive(&mut self) {
+        self.failures_in_row = 0;
+        (self.failing, self.doubt, self.errors) = (0.0, 0.0, 0.0);
     }
 
     /// Forgets of an idle backend what is old, so that it is tried again.
@@ -316,6 +341,8 @@ impl Slot {
         self.touched = now;
         let keeps = (-idle / IDLE_HALF_LIFE).exp2();
         self.failing *= keeps;
+        self.doubt *= keeps;
+        self.expect_errors();
         let (slow, believed) = (self.pace, self.believed_pace);
         if slow > believed {
             self.set_pace(believed + (slow - believed) * keeps);

@@ -6,13 +6,16 @@
 
 mod balance;
 mod directors;
+mod failures;
 mod gates;
 mod limiters;
+mod outages;
 mod overload;
 mod servers;
 mod sizes;
 
 pub use balance::{BalanceOutcome, BalanceScenario, Contender};
+pub use failures::{Failure, FailureOutcome, FailureScenario};
 pub use overload::{Limiter, OverloadOutcome, OverloadScenario, Retry};
 
 /// The value of `sorted` that `share` of them are below or at; zero where there are none.
