@@ -4,6 +4,8 @@ mod climb;
 mod config;
 mod drain;
 mod line;
+#[cfg(loom)]
+pub mod model;
 mod permit;
 mod wait;
 
@@ -80,6 +82,19 @@ pub struct Refused {
     pub reason: Reason,
     /// How long the line takes to drain at the pace that was measured.
     pub retry_after: Duration,
+}
+
+/// The same, small.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turned {
+    why: Why,
+    pub(crate) retry_after: Duration,
+}
+
+impl From<Turned> for Refused {
+    fn from(turned: Turned) -> Self {
+        Self { reason: turned.why.into(), retry_after: turned.retry_after }
+    }
 }
 
 /// How admission stands.
@@ -205,7 +220,7 @@ impl Admission {
 
     /// Takes a permit, or a place in the line, which is held until [`stand`](Self::stand) has told
     /// of its end or it is [left](Self::leave).
-    pub(crate) fn enter(&self, demand: Demand) -> Result<Option<(Ticket, Timestamp)>, Refused> {
+    pub(crate) fn enter(&self, demand: Demand) -> Result<Option<(Ticket, Timestamp)>, Turned> {
         let now = self.clock.now();
         let Demand { priority, tenant, deadline } = demand;
         if deadline.is_none_or(|deadline| deadline > now) && self.take() {
@@ -221,8 +236,7 @@ impl Admission {
             self.state.fetch_or(WAITED_FOR, Ordering::AcqRel);
         }
         drop(line);
-        let refused = |why: Why| Refused { reason: why.into(), retry_after };
-        let (ticket, displaced) = entered.map_err(refused)?;
+        let (ticket, displaced) = entered.map_err(|why| Turned { why, retry_after })?;
         if let Some(waker) = displaced {
             waker.wake();
         }
@@ -233,14 +247,12 @@ impl Admission {
 
     /// What has become of a place in the line; `waker` is woken when that changes. An end is told
     /// once.
-    pub(crate) fn stand(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<(), Refused>> {
+    pub(crate) fn stand(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<(), Turned>> {
         match self.line.lock().poll(ticket, waker) {
             // None has been told before: whoever polls once more has had the answer.
             Some(Stand::Waits(_)) | None => Poll::Pending,
             Some(Stand::Granted) => Poll::Ready(Ok(())),
-            Some(Stand::Refused(why, retry_after)) => {
-                Poll::Ready(Err(Refused { reason: why.into(), retry_after }))
-            }
+            Some(Stand::Refused(why, retry_after)) => Poll::Ready(Err(Turned { why, retry_after })),
         }
     }
 

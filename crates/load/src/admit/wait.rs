@@ -30,7 +30,7 @@ impl Waiting<'_> {
                 biased;
                 settled = poll_fn(|context| self.admission.stand(self.ticket, context.waker())) => {
                     self.told = true;
-                    return settled;
+                    return settled.map_err(Refused::from);
                 }
                 () = tokio::time::sleep(left.max(SHORTEST)) => self.admission.expire(self.ticket),
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use plimsoll_core_types::{LoadDistribution, ReplicaId, Timestamp};
 
 use crate::policy::Policy;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 pub use config::{BackendConfig, BalancerConfig, Binding, EjectionConfig, Sharing, Zone};
 use core::{Begun, Core, Ended};
 pub use dispatch::Dispatch;
@@ -74,7 +74,7 @@ impl Balancer {
 
     /// Does `work` under the lock, and shows what is best after it.
     fn write<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core: MutexGuard<'_, Core> = self.core.lock();
+        let mut core = self.core.lock();
         let done = work(&mut core);
         let best = core.best().map_or(NOBODY, ReplicaId::get);
         self.best.store(best, Ordering::Release);

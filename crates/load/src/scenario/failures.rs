@@ -61,7 +61,10 @@ impl Failure {
             }
             (Self::Flaps, 0) => {
                 let times = (seconds / 5.0) as usize;
-                (0..times).map(|time| 5.0 * time as f64 + 3.0).map(|at| failing(at, at + 2.0)).collect()
+                (0..times)
+                    .map(|time| 5.0 * time as f64 + 3.0)
+                    .map(|at| failing(at, at + 2.0))
+                    .collect()
             }
             (Self::AllButOneDead, 1..) => vec![failing(0.4 * seconds, 0.6 * seconds)],
             _ => Vec::new(),
@@ -199,7 +202,12 @@ impl FailureScenario {
         let mut now = 0.0;
         while now < self.seconds {
             now += random.exponential() / rate;
-            world.requests.push(Request { size: size(&mut random), came: now, attempts: 0, tried: Vec::new() });
+            world.requests.push(Request {
+                size: size(&mut random),
+                came: now,
+                attempts: 0,
+                tried: Vec::new(),
+            });
             world.events.push(Reverse((at(now), Event::Tries(world.requests.len() - 1))));
             world.until(at(now));
         }
@@ -234,7 +242,9 @@ impl<'a> World<'a> {
                 self.requests[request].attempts += 1;
                 self.sent(request, dispatch, &before, now);
             }
-            Err(DispatchError::Unavailable { retry_after, .. }) if now < 2.0 * self.scenario.seconds => {
+            Err(DispatchError::Unavailable { retry_after, .. })
+                if now < 2.0 * self.scenario.seconds =>
+            {
                 let again = now + retry_after.as_secs_f64().max(0.01);
                 self.events.push(Reverse((at(again), Event::Tries(request))));
             }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use plimsoll_core_types::{Clock, ManualClock, Timestamp};
 
 use super::limiters::Limit;
-use crate::admit::{Admission, AdmissionConfig, Demand, Refused, Ticket};
+use crate::admit::{Admission, AdmissionConfig, Demand, Ticket, Turned};
 
 /// What becomes of a request that comes.
 #[derive(Debug)]
@@ -101,12 +101,12 @@ impl Admitted {
         let waker = Waker::from(Arc::new(Bell { who, rung: Arc::clone(&self.rung) }));
         let Poll::Ready(settled) = self.admission.stand(ticket, &waker) else { return None };
         self.tickets.remove(&who);
-        Some(settled.map_or_else(|refused| told(&refused), |()| Verdict::In))
+        Some(settled.map_or_else(told, |()| Verdict::In))
     }
 }
 
-fn told(refused: &Refused) -> Verdict {
-    Verdict::Refused(Some(refused.retry_after.as_secs_f64()))
+fn told(turned: Turned) -> Verdict {
+    Verdict::Refused(Some(turned.retry_after.as_secs_f64()))
 }
 
 impl Gate for Admitted {
@@ -118,7 +118,7 @@ impl Gate for Admitted {
                 self.tickets.insert(who, ticket);
                 self.look(who).unwrap_or(Verdict::Waits(deadline))
             }
-            Err(refused) => told(&refused),
+            Err(turned) => told(turned),
         }
     }
 
