@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use plimsoll_core_types::{Alert, AlertSink, Ratio, Severity, Timestamp};
+use plimsoll_core_types::{Alert, Ratio, Severity, Timestamp};
 use plimsoll_load::alert::{
     AlertConfig, AlertConfigError, Alerts, BURN_RULES, BurnRule, CallbackSink, Good, Objective,
     TracingSink,
@@ -99,6 +99,7 @@ fn what_can_not_work_is_refused_with_what_is_allowed() {
 
 #[cfg(feature = "webhook")]
 mod webhook {
+    use plimsoll_core_types::AlertSink as _;
     use plimsoll_load::alert::{HttpPost, Webhook, WebhookConfig};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
