@@ -7,6 +7,8 @@ mod line;
 #[cfg(loom)]
 pub mod model;
 mod permit;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod wait;
 
 use std::sync::Arc;
