@@ -6,6 +6,7 @@ mod core;
 mod dispatch;
 mod error;
 mod report;
+mod sized;
 mod slot;
 mod work;
 
