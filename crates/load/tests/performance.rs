@@ -30,7 +30,8 @@ fn a_lease_and_a_pick_and_a_write_allocate_nothing() {
         [(8, Sharing::Sole), (64, Sharing::Sole), (1024, Sharing::Sole), (64, Sharing::Shared)]
     {
         let balancer = balancer(backends, sharing);
-        let sized = Work::expecting(Duration::from_millis(3)).cached_on(ReplicaId::new(3), Duration::from_millis(1));
+        let sized = Work::expecting(Duration::from_millis(3))
+            .cached_on(ReplicaId::new(3), Duration::from_millis(1));
         let count = allocations(|| {
             for step in 0..2_000_u64 {
                 let now = Timestamp::from_nanos(step * 100_000);

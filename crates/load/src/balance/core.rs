@@ -282,7 +282,9 @@ impl Core {
         {
             return Ok(self.begin_at(place, own, work, true));
         }
-        let Some(first) = self.first(own, work.expected.is_some()) else { return Err(self.refusal()) };
+        let Some(first) = self.first(own, work.expected.is_some()) else {
+            return Err(self.refusal());
+        };
         if let Some(place) = self.untried(own, tried) {
             return Ok(self.begin_at(place, own, work, false));
         }

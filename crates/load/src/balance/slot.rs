@@ -21,6 +21,8 @@ const MEASURED_FOR: f64 = 10e9;
 /// What is known of an idle backend is half forgotten after this time, so that one that was slow
 /// or failing is tried again.
 const IDLE_HALF_LIFE: f64 = 10e9;
+/// Work in progress is taken to be at most this many times what was expected of it.
+const SURELY: f64 = 4.0;
 /// How slow a backend is taken to be at the beginning of its slow start.
 const SLOW_START: f64 = 10.0;
 
@@ -209,8 +211,11 @@ impl Slot {
             return now;
         }
         // All slots are taken, so whatever was predicted, none is free now: those before this one
-        // end one by one.
-        self.first_free().1.max(now + before * between)
+        // end one by one, each in the time of typical work, or less where all are known to be far
+        // smaller.
+        let known = SURELY * self.backlog / f64::from(self.in_flight.max(1));
+        let each = known.min(typical) * self.pace * self.share;
+        self.first_free().1.max(now + before * each)
     }
 
     /// When one more request would be done, as a line over its size; none where none may be sent.

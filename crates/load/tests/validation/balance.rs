@@ -34,12 +34,10 @@ fn ratio(load: f64, goal: f64) -> f64 {
     ratio
 }
 
-/// The goal is 1.10, which this size of run misses by a hair (1.108); the bound holds what is
-/// reached.
 #[test]
 fn slowdown_at_85_percent_is_near_that_of_the_clairvoyant() {
     let ratio = ratio(0.85, 1.10);
-    assert!(ratio <= 1.13, "{ratio}");
+    assert!(ratio <= 1.10, "{ratio}");
 }
 
 #[test]
