@@ -255,6 +255,8 @@ impl Reports {
 /// A request that is in a backend.
 struct Alive<'a> {
     server: usize,
+    /// How many were there before it.
+    met: usize,
     began: f64,
     dispatch: Option<Dispatch<&'a Balancer>>,
 }
@@ -283,7 +285,7 @@ impl<'a> World<'a> {
             let Some(alive) = self.alive[index].take() else { continue };
             self.vacant.push(index);
             let latency = at.as_secs_f64() - alive.began;
-            self.servers[alive.server].leave(latency);
+            self.servers[alive.server].leave(alive.met, latency);
             if let Some(dispatch) = alive.dispatch {
                 dispatch.succeed(at);
             }
@@ -292,8 +294,9 @@ impl<'a> World<'a> {
 
     fn send(&mut self, director: &mut impl Director<'a>, job: &Job, now: f64) -> Served {
         let (server, dispatch) = director.choose(&self.servers, job, now);
+        let met = self.servers[server].in_flight;
         let (begins, ends) = self.servers[server].join(job.size, now);
-        let alive = Some(Alive { server, began: now, dispatch });
+        let alive = Some(Alive { server, met, began: now, dispatch });
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.alive.push(None);
             self.alive.len() - 1

@@ -144,7 +144,7 @@ impl<'a> Production<'a> {
     fn load(server: &Server) -> BackendReport {
         BackendReport {
             in_progress: Some(server.in_flight),
-            latency: Some(duration(server.latency)),
+            latency: Some(duration(server.latency())),
             speed: None,
         }
     }
