@@ -175,6 +175,10 @@ impl<'a> Director<'a> for Production<'a> {
     }
 
     fn report(&mut self, servers: &[Server], what: Said, to: usize, now: f64) {
+        // Who probes is told nothing else of loads.
+        if self.probes && what == Said::Load {
+            return;
+        }
         for (place, server) in servers.iter().enumerate() {
             let report = match what {
                 Said::Load => Self::load(server),
