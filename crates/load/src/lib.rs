@@ -1,6 +1,7 @@
 //! Admission that survives overload, balancing by predicted completion, and load alerts.
 
 mod admit;
+pub mod alert;
 mod assign;
 mod balance;
 pub mod policy;
@@ -10,6 +11,8 @@ mod service;
 mod sync;
 mod trend;
 
+#[cfg(loom)]
+pub use admit::model;
 pub use admit::{Admission, AdmissionConfig, AdmissionStatus, Demand, Permit, Refused};
 pub use balance::{
     BackendConfig, BackendReport, BackendStatus, Balancer, BalancerConfig, Binding, Dispatch,

@@ -1,4 +1,7 @@
-//! Admission and balancing through the crate's face.
+//! Admission, balancing and alerts through the crate's face.
+
+#[path = "integration/alerts.rs"]
+mod alerts;
 
 use std::sync::Arc;
 use std::time::Duration;

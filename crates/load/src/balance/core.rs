@@ -9,7 +9,8 @@ use super::argmin::{Argmin, Score, Winner};
 use super::config::{BackendConfig, BalancerConfig, Binding, Sharing};
 use super::error::DispatchError;
 use super::report::{BackendReport, BackendStatus, Standing};
-use super::slot::{Fleet, Foreign, Slot, State, Taken, nanos};
+use super::sized::{Line, Lines};
+use super::slot::{Fleet, Foreign, Slot, State, Taken, moment, nanos, since};
 use super::work::Work;
 use crate::policy::{Candidate, Dice, Policy};
 use crate::random::Random;
@@ -66,6 +67,8 @@ pub(super) struct Core {
     /// Backends that are full: nanoseconds from the epoch until one more would be done. Apart from
     /// the others because those moments come nearer while nothing is written.
     busy: Argmin,
+    /// The same by any size.
+    lines: Lines,
     epoch: Timestamp,
     slots: Vec<Slot>,
     places: HashMap<ReplicaId, u32>,
@@ -100,6 +103,7 @@ impl Core {
             config,
             idle: Argmin::new(),
             busy: Argmin::new(),
+            lines: Lines::default(),
             epoch: Timestamp::ZERO,
             slots: Vec::new(),
             places: HashMap::new(),
@@ -121,21 +125,27 @@ impl Core {
 
     fn rescore(&mut self, place: u32) {
         let slot = &self.slots[place as usize];
-        let completion = slot.completion(self.fleet.typical, &self.fleet, self.latest);
-        let (idle, busy) = match completion {
-            None => (Score::NEVER, Score::NEVER),
-            Some(from_now) if slot.is_queueing() => {
-                (Score::NEVER, Score::new(from_now + self.since_epoch()))
+        let mut scores = [Score::NEVER; 2];
+        let mut line = Line::NEVER;
+        if let Some(completion) = slot.line(&self.fleet, self.latest) {
+            line.pace = completion.pace as f32;
+            let done = completion.of(self.fleet.typical);
+            if slot.is_queueing() {
+                scores[1] = Score::new(done + self.since_epoch());
+                line.busy = (completion.base + self.since_epoch()) as f32;
+            } else {
+                scores[0] = Score::new(done);
+                line.idle = completion.base as f32;
             }
-            Some(from_now) => (Score::new(from_now), Score::NEVER),
-        };
+        }
         self.age = self.age.wrapping_add(1);
-        self.idle.set(place as usize, idle, self.age);
-        self.busy.set(place as usize, busy, self.age);
+        self.idle.set(place as usize, scores[0], self.age);
+        self.busy.set(place as usize, scores[1], self.age);
+        self.lines.set(place as usize, line);
     }
 
     fn since_epoch(&self) -> f64 {
-        self.latest.saturating_since(self.epoch).as_nanos() as f64
+        since(self.latest, self.epoch)
     }
 
     /// Counts moments from now on from now on.
@@ -149,17 +159,28 @@ impl Core {
     }
 
     /// The place that should be done first with a request of `work`; none where none takes any.
-    fn first(&self, work: f64) -> Option<usize> {
-        let completion = |winner: &Winner| {
+    fn first(&mut self, work: f64, sized: bool) -> Option<usize> {
+        let done = |winner: &Winner| {
             let slot = &self.slots[winner.place];
             slot.completion(work, &self.fleet, self.latest).unwrap_or(f64::MAX)
         };
-        match (self.idle.min(), self.busy.min()) {
+        let (first, done) = match (self.idle.min(), self.busy.min()) {
             (Some(idle), Some(busy)) => {
-                Some(if completion(&busy) < completion(&idle) { busy.place } else { idle.place })
+                let (from_idle, from_busy) = (done(&idle), done(&busy));
+                if from_busy < from_idle { (busy, from_busy) } else { (idle, from_idle) }
             }
-            (idle, busy) => idle.or(busy).map(|winner| winner.place),
+            // The order by a typical request is the order by this one.
+            (Some(only), None) | (None, Some(only)) if !sized => return Some(only.place),
+            (Some(only), None) | (None, Some(only)) => (only, done(&only)),
+            (None, None) => return None,
+        };
+        if !sized {
+            return Some(first.place);
         }
+        // What is as good is left to the tree, which lets equals take turns.
+        let better = done as f32 * (1.0 - f32::EPSILON * 8.0);
+        let found = self.lines.first(work as f32, self.since_epoch() as f32, better);
+        Some(found.unwrap_or(first.place))
     }
 
     /// Who would get a typical request now.
@@ -199,6 +220,7 @@ impl Core {
             None if self.slots.len() < self.config.max_backends => {
                 self.idle.reserve(self.slots.len() + 1);
                 self.busy.reserve(self.slots.len() + 1);
+                self.lines.reserve(self.slots.len() + 1);
                 self.slots.push(fresh.clone());
                 (self.slots.len() - 1) as u32
             }
@@ -241,7 +263,12 @@ impl Core {
     }
 
     /// Who gets `work` now.
-    pub(super) fn begin(&mut self, work: &Work, now: Timestamp) -> Result<Begun, DispatchError> {
+    pub(super) fn begin(
+        &mut self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Begun, DispatchError> {
         self.latest = self.latest.max(now);
         if now >= self.next_refresh {
             self.refresh();
@@ -255,7 +282,12 @@ impl Core {
         {
             return Ok(self.begin_at(place, own, work, true));
         }
-        let Some(first) = self.first(own) else { return Err(self.refusal()) };
+        let Some(first) = self.first(own, work.expected.is_some()) else {
+            return Err(self.refusal());
+        };
+        if let Some(place) = self.untried(own, tried) {
+            return Ok(self.begin_at(place, own, work, false));
+        }
         if self.policy.is_some() {
             let place = self.picked(work).unwrap_or(first as u32);
             return Ok(self.begin_at(place, own, work, false));
@@ -266,6 +298,19 @@ impl Core {
         };
         let (place, own) = self.cached(work, own, place as u32);
         Ok(self.begin_at(place, own, work, false))
+    }
+
+    /// Of those that are not among `tried`, the place that should be done first; none where all
+    /// are, or nothing was tried. Looks at all of them: whoever tries again is in no hurry.
+    fn untried(&self, work: f64, tried: &[ReplicaId]) -> Option<u32> {
+        if tried.is_empty() {
+            return None;
+        }
+        let untried = self.slots.iter().enumerate().filter(|(_, slot)| !tried.contains(&slot.id));
+        let done = untried.filter_map(|(place, slot)| {
+            Some((slot.completion(work, &self.fleet, self.latest)?, place as u32))
+        });
+        done.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
     }
 
     /// Whom the policy sends `work` to.
@@ -368,17 +413,17 @@ impl Core {
     pub(super) fn end(&mut self, begun: &Begun, ended: Ended, now: Option<Timestamp>) {
         self.latest = self.latest.max(now.unwrap_or(self.latest));
         let now = self.latest;
-        let taken = now.as_nanos().saturating_sub(begun.at.as_nanos()) as f64;
+        let taken = since(now, begun.at);
         let slot = &mut self.slots[begun.place as usize];
         slot.end(begun.work, &begun.taken, now);
         match ended {
             Ended::Well => {
-                let waited = (begun.taken.begins - begun.at.as_nanos() as f64).max(0.0);
+                let waited = (begun.taken.begins - moment(begun.at)).max(0.0);
                 let served = (taken - waited).max(taken / 16.0);
-                let own = served / slot.pace;
+                let pace = slot.pace;
                 slot.learn_success(now);
                 slot.learn_pace(begun.expected, served, now);
-                let size = if begun.sized { begun.work } else { own };
+                let size = if begun.sized { begun.work } else { served / pace };
                 self.fleet.typical += (size - self.fleet.typical) * TYPICAL_FOLLOWS;
                 self.fleet.typical = self.fleet.typical.max(1.0);
             }

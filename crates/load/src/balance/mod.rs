@@ -6,6 +6,7 @@ mod core;
 mod dispatch;
 mod error;
 mod report;
+mod sized;
 mod slot;
 mod work;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use plimsoll_core_types::{LoadDistribution, ReplicaId, Timestamp};
 
 use crate::policy::Policy;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 pub use config::{BackendConfig, BalancerConfig, Binding, EjectionConfig, Sharing, Zone};
 use core::{Begun, Core, Ended};
 pub use dispatch::Dispatch;
@@ -74,7 +75,7 @@ impl Balancer {
 
     /// Does `work` under the lock, and shows what is best after it.
     fn write<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core: MutexGuard<'_, Core> = self.core.lock();
+        let mut core = self.core.lock();
         let done = work(&mut core);
         let best = core.best().map_or(NOBODY, ReplicaId::get);
         self.best.store(best, Ordering::Release);
@@ -106,7 +107,7 @@ impl Balancer {
     ///
     /// When no backend takes requests.
     pub fn dispatch(&self, work: &Work, now: Timestamp) -> Result<Dispatch<&Self>, DispatchError> {
-        let begun = self.write(|core| core.begin(work, now))?;
+        let begun = self.write(|core| core.begin(work, &[], now))?;
         Ok(Dispatch::new(self, begun))
     }
 
@@ -120,8 +121,25 @@ impl Balancer {
         work: &Work,
         now: Timestamp,
     ) -> Result<Dispatch<Arc<Self>>, DispatchError> {
-        let begun = self.write(|core| core.begin(work, now))?;
+        let begun = self.write(|core| core.begin(work, &[], now))?;
         Ok(Dispatch::new(Arc::clone(self), begun))
+    }
+
+    /// Chooses a backend for `work` once more, after `tried` have failed it: another one, whatever
+    /// its score, as long as there is one that takes requests. A backend that is being probed may be
+    /// one of them again. Looks at every backend.
+    ///
+    /// # Errors
+    ///
+    /// When no backend takes requests.
+    pub fn dispatch_again(
+        &self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Dispatch<&Self>, DispatchError> {
+        let begun = self.write(|core| core.begin(work, tried, now))?;
+        Ok(Dispatch::new(self, begun))
     }
 
     fn end(&self, begun: &Begun, ended: Ended, now: Option<Timestamp>) {

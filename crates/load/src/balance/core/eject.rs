@@ -75,8 +75,7 @@ impl Core {
             return;
         }
         slot.state = State::Open;
-        slot.failures_in_row = 0;
-        slot.failing = 0.0;
+        slot.forgive();
         slot.returned = self.latest;
         slot.heard = self.latest;
         self.ejected -= 1;
