@@ -1,1 +1,27 @@
 //! Streaming forecasts with calibrated intervals, which know when they have no skill.
+
+pub mod demand;
+
+mod config;
+mod error;
+pub mod evaluate;
+mod experts;
+mod forecaster;
+mod gate;
+mod interval;
+mod mix;
+mod node;
+mod num;
+mod predictor;
+mod recommend;
+mod score;
+mod season;
+mod spread;
+mod stack;
+
+pub use config::{ForecasterConfig, SeasonSpec};
+pub use error::ConfigError;
+pub use forecaster::Forecaster;
+pub use gate::Intake;
+pub use predictor::{Predictor, PredictorConfig};
+pub use recommend::{Advice, Cost};

@@ -1,0 +1,80 @@
+//! What the experts know, and what they say of a step ahead.
+
+mod level;
+mod seasonal;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use level::Levels;
+pub(crate) use seasonal::Seasonal;
+
+/// How many experts there are.
+pub(crate) const COUNT: usize = 13;
+/// One value of each expert.
+pub(crate) type Predictions = [f32; COUNT];
+
+/// Which expert is where.
+pub(crate) mod index {
+    pub(crate) const LAST: usize = 0;
+    pub(crate) const FAST: usize = 1;
+    pub(crate) const SLOW: usize = 2;
+    pub(crate) const MEDIAN: usize = 3;
+    pub(crate) const LONG: usize = 4;
+    pub(crate) const HOLT: usize = 5;
+    pub(crate) const SEASONAL_NAIVE: usize = 6;
+    pub(crate) const PROFILE: usize = 7;
+    pub(crate) const WINTERS: usize = 8;
+    pub(crate) const WEEKLY: usize = 9;
+    pub(crate) const SMOOTH: usize = 10;
+    pub(crate) const CYCLE: usize = 11;
+    pub(crate) const STACK: usize = 12;
+
+    /// Those that need a whole season.
+    pub(crate) const OF_SEASON: [usize; 5] = [SEASONAL_NAIVE, PROFILE, WINTERS, WEEKLY, SMOOTH];
+
+    pub(crate) const NAMES: [&str; super::COUNT] = [
+        "last",
+        "fast",
+        "slow",
+        "median",
+        "long",
+        "holt",
+        "seasonal_naive",
+        "profile",
+        "winters",
+        "weekly",
+        "smooth",
+        "cycle",
+        "stack",
+    ];
+}
+
+/// All experts of one series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Experts {
+    pub(crate) levels: Levels,
+    pub(crate) seasonal: Seasonal,
+}
+
+impl Experts {
+    pub(crate) fn new(longest: usize, season: Option<usize>, week: bool) -> Self {
+        Self { levels: Levels::default(), seasonal: Seasonal::new(longest, season, week) }
+    }
+
+    /// Learns the value of the next step; `filled` stands in for it where there is none.
+    pub(crate) fn learn(&mut self, value: Option<f32>, filled: f32) {
+        if let Some(value) = value {
+            self.levels.learn(value, self.seasonal.season().unwrap_or(self.seasonal.longest()));
+        }
+        self.seasonal.learn(value, filled);
+    }
+
+    /// What each says of the step `ahead` of the last one; the stack's place is the last value.
+    pub(crate) fn predict(&self, ahead: usize) -> Predictions {
+        let mut said = [0.0; COUNT];
+        self.levels.predict(ahead, &mut said);
+        self.seasonal.predict(ahead, &mut said);
+        said[index::STACK] = said[index::LAST];
+        said
+    }
+}
