@@ -109,7 +109,8 @@ impl CurveBuilder {
 
     /// Renumbers the times of last use from zero.
     fn compact(&mut self) {
-        let mut order: Vec<(usize, u64)> = self.last.iter().map(|(key, time)| (*time, *key)).collect();
+        let mut order: Vec<(usize, u64)> =
+            self.last.iter().map(|(key, time)| (*time, *key)).collect();
         order.sort_unstable();
         self.times = Fenwick::new(self.times.len());
         for (time, (_, key)) in order.iter().enumerate() {
@@ -216,7 +217,9 @@ mod tests {
 
     fn check(keys: &[u64], most_keys: usize, capacities: &[u64], most: f64) {
         let mut builder = CurveBuilder::new(most_keys);
-        keys.iter().for_each(|key| builder.access(*key));
+        for key in keys.iter() {
+            builder.access(*key);
+        }
         let accesses: Vec<(u64, u32)> = keys.iter().map(|key| (*key, 1)).collect();
         for capacity in capacities {
             let exact = 1.0 - simulate(CachePolicy::Lru, *capacity, &accesses).hit_ratio().get();
@@ -234,7 +237,9 @@ mod tests {
     fn many_keys_are_sampled() {
         let mut builder = CurveBuilder::new(1000);
         let keys = skewed(60_000, 20_000.0);
-        keys.iter().for_each(|key| builder.access(*key));
+        for key in keys.iter() {
+            builder.access(*key);
+        }
         assert!(builder.rate().get() < 0.2 && builder.last.len() <= 1000);
         check(&keys, 1000, &[500, 2000, 5000], 0.03);
     }
