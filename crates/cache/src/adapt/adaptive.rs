@@ -124,7 +124,10 @@ impl Policy for Adaptive {
         if mix(key) <= self.threshold {
             let decision = match self.panel.access(key, weight, hit) {
                 Some(News::Full(scouts)) => self.selector.full(&scouts),
-                Some(News::Block(block)) => self.selector.block(&block),
+                Some(News::Block(block)) => {
+                    let (panel, live) = (&self.panel, &self.live);
+                    self.selector.block(&block, |at| panel.missing(at, |key| live.contains(key)))
+                }
                 None => None,
             };
             if let Some(decision) = decision {

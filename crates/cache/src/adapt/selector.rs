@@ -22,8 +22,11 @@ const LEAST_BLOCKS: f64 = 8.0;
 /// Fewer accesses than this are no window, however small the cache.
 const LEAST_WINDOW: f64 = 4096.0;
 
-/// Entries that a change may cost, as a share of all.
+/// The share of the cache that a change costs at the least.
 const COPYING: f64 = 0.01;
+
+/// Which share of the missing entries has to be fetched, relative to the hit ratio.
+const FETCH: f64 = 0.5;
 
 /// A lead must exceed its spread so many times.
 const SPREADS: f64 = 1.0;
@@ -115,8 +118,14 @@ impl Selector {
         Some(Decision::Switch { to: best, current, candidate: hits(best) / accesses.max(1.0) })
     }
 
-    /// Takes a block of accesses in, and says what to change.
-    pub(crate) fn block(&mut self, block: &Block) -> Option<Decision> {
+    /// Takes a block of accesses in, and says what to change. `missing` counts the entries of a
+    /// candidate's miniature that the live cache does not have: had it been in force, they would
+    /// be there, and now each that is asked for has to be fetched.
+    pub(crate) fn block(
+        &mut self,
+        block: &Block,
+        missing: impl Fn(usize) -> usize,
+    ) -> Option<Decision> {
         self.take(block);
         if let Some(decision) = self.validate(block) {
             return Some(decision);
@@ -124,12 +133,16 @@ impl Selector {
         let best = self.best(|candidate| self.hits[candidate])?;
         let lead = self.hits[best] - self.hits[self.current];
         let spread = self.squares[best * self.hits.len() + self.current].sqrt();
-        let least = (COPYING * self.entries + SPREADS * spread) * self.caution[best];
-        if best == self.current || lead <= least {
+        let noise = COPYING * self.entries + SPREADS * spread;
+        if best == self.current || lead <= noise * self.caution[best] {
             return None;
         }
         let ratio = |candidate: usize| self.hits[candidate] / self.accesses.max(1.0);
         let (current, candidate) = (ratio(self.current), ratio(best));
+        let fetched = missing(best) as f64 * candidate * FETCH;
+        if lead <= (noise + fetched) * self.caution[best] {
+            return None;
+        }
         self.trial = Some(Trial {
             before: self.current,
             blocks: 0.0,
