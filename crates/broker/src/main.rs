@@ -9,10 +9,12 @@ mod front;
 mod hold;
 mod http;
 mod journal;
+mod lease;
 mod openai;
 mod output;
 mod serve;
 mod signals;
+mod store;
 mod traffic_meter;
 mod wall;
 
