@@ -1,6 +1,7 @@
 //! The `plimsoll` binary: engines as processes, under leases, behind one HTTP front.
 
 mod cli;
+mod client;
 mod config;
 mod demo;
 mod engine;
@@ -12,6 +13,7 @@ mod journal;
 mod lease;
 mod openai;
 mod output;
+mod run;
 mod serve;
 mod signals;
 mod store;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
             Err(error) => complain(&error.to_string(), FAILED),
         },
         Command::Serve(args) => serve::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Hold(args) => complain(&hold::hold(&args), NOT_FOUND),
         Command::Demo(args) => match demo::run(&args) {

@@ -32,6 +32,7 @@ use crate::traffic_meter::TrafficMeter;
 pub(crate) use connections::Connections;
 use counters::{Counted, Counters};
 pub(crate) use loading::Loading;
+pub(crate) use meter::Meter;
 use model::Command;
 pub(crate) use model::{LoadFailure, Model, Phase};
 pub(crate) use running::Running;
