@@ -1,0 +1,9 @@
+//! The binary as people and programs run it: real processes, real memory, real requests.
+
+mod demo;
+mod fake;
+mod harness;
+mod leases;
+mod pains;
+mod run;
+mod serve;
