@@ -195,7 +195,7 @@ fn refusal(error: &AcquireError) -> ApiError {
                 ApiError::never_fits(&error.to_string())
             }
             LoadFailure::Refused(_) => ApiError::no_room(&error.to_string(), 1),
-            LoadFailure::Engine(_) => ApiError::internal(&error.to_string()),
+            LoadFailure::Engine { .. } => ApiError::internal(&error.to_string()),
         },
         AcquireError::Late { .. } | AcquireError::Closed => {
             ApiError::no_room(&error.to_string(), 1)

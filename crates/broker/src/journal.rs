@@ -39,6 +39,8 @@ pub(crate) enum EventKind {
     Failed,
     /// Nobody waits for a load any more, and it is not begun.
     GaveUp,
+    /// A lease of another program, or an engine that belonged to nobody, was ended.
+    Ended,
     /// A lease was changed in place.
     Resized,
     /// Something was broken on purpose, to show what follows.
@@ -61,6 +63,7 @@ impl fmt::Display for EventKind {
             Self::Exited => "exited",
             Self::Failed => "failed",
             Self::GaveUp => "gave up",
+            Self::Ended => "ended",
             Self::Resized => "resized",
             Self::Injected => "INJECTED",
             Self::Decided => "decided",

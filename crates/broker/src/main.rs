@@ -1,6 +1,7 @@
 //! The `plimsoll` binary: engines as processes, under leases, behind one HTTP front.
 
 mod cli;
+mod client;
 mod config;
 mod demo;
 mod engine;
@@ -9,11 +10,14 @@ mod front;
 mod hold;
 mod http;
 mod journal;
+mod lease;
 mod openai;
 mod output;
 mod replay;
+mod run;
 mod serve;
 mod signals;
+mod store;
 mod traffic_meter;
 mod wall;
 
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
             Err(error) => complain(&error.to_string(), USAGE),
         },
         Command::Serve(args) => serve::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Hold(args) => complain(&hold::hold(&args), NOT_FOUND),
         Command::Demo(args) => match demo::run(&args) {

@@ -160,7 +160,8 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal", message)
     }
 
-    const fn retry(mut self, seconds: u64) -> Self {
+    /// The same, with the seconds after which trying again can help.
+    pub(crate) const fn retry(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }

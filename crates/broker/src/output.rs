@@ -10,6 +10,11 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// Says something that is not the command's own output.
+pub(crate) fn aside(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "plimsoll: {text}");
+}
+
 /// Prints what goes wrong inside on standard error, from now on.
 pub(crate) fn log_to_stderr() {
     let level = tracing::level_filters::LevelFilter::WARN;

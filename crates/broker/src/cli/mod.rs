@@ -8,6 +8,7 @@ use crate::demo::DemoArgs;
 use crate::engine::EngineArgs;
 use crate::hold::HoldArgs;
 use crate::replay::ReplayArgs;
+use crate::run::RunArgs;
 use crate::serve::ServeArgs;
 use check::CheckArgs;
 
@@ -23,6 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the models of a config at one address, loaded when asked for
     Serve(ServeArgs),
+    /// Run any command once there is room for it, and learn what it needs
+    Run(RunArgs),
     /// Say everything that is wrong with a config, by line and key
     Check(CheckArgs),
     /// Serve real requests by real model processes in a small budget, and show every decision

@@ -168,6 +168,7 @@ impl System {
             Arc::clone(&cpu) as _,
             Arc::clone(&journal),
             EngineCommand { program },
+            None,
         );
         let specs = models.iter().map(|model| model.spec.clone()).collect();
         let engines = Arc::new(Engines::new(Arc::new(world), specs));

@@ -142,5 +142,6 @@ const fn name(kind: EventKind) -> &'static str {
         EventKind::Injected => "injected",
         EventKind::Decided => "decided",
         EventKind::GaveUp => "gave up",
+        EventKind::Ended => "ended",
     }
 }

@@ -11,6 +11,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often in a row nobody must be seen waiting: requests come a moment after the load that the
 /// first of them asked for, and may try again at once.
 const LOOKS: u32 = 5;
+/// How long nobody tries again after a load that failed, at first and at most.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// What progress says that is not known.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -28,6 +31,8 @@ pub(super) struct Counters {
     load_begun: AtomicU64,
     /// What the engine says of its load, in thousandths.
     progress: AtomicU32,
+    /// Loads in a row that have failed.
+    failures: AtomicU32,
     pub(super) lease: parking_lot::Mutex<Option<(LeaseId, ResourceVector)>>,
 }
 
@@ -41,6 +46,7 @@ impl Counters {
             load_nanos: AtomicU64::new(load_time.map_or(0, nanos)),
             load_begun: AtomicU64::new(0),
             progress: AtomicU32::new(UNKNOWN),
+            failures: AtomicU32::new(0),
             lease: parking_lot::Mutex::new(None),
         }
     }
@@ -58,6 +64,21 @@ impl Counters {
 
     pub(super) fn load_took(&self, took: Duration) {
         self.load_nanos.store(nanos(took).max(1), Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn load_failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long after a load that failed nobody tries again: twice as long with each in a row.
+    /// Without it, each request for a model that can't come up would have others evicted for it.
+    pub(super) fn pause(&self) -> Duration {
+        let failures = self.failures.load(Ordering::Relaxed);
+        if failures == 0 {
+            return Duration::ZERO;
+        }
+        PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE)
     }
 
     pub(super) fn note_progress(&self, share: f64) {
@@ -134,6 +155,21 @@ mod tests {
         assert_eq!((counters.remaining(at(15)), counters.progress(at(15))), (None, None));
         counters.note_progress(0.5);
         assert_eq!(counters.progress(at(15)), Some(0.5));
+    }
+
+    #[test]
+    fn the_pause_after_failures_doubles_and_ends_with_a_success() {
+        let counters = Counters::new(None);
+        assert_eq!(counters.pause(), Duration::ZERO);
+        let pauses: Vec<_> = (0..8)
+            .map(|_| {
+                counters.load_failed();
+                counters.pause().as_secs()
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        counters.load_took(Duration::from_secs(1));
+        assert_eq!(counters.pause(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -132,20 +132,39 @@ impl Meter {
     }
 }
 
-/// The processes of the group that `leader` leads, itself first.
+/// The processes that belong to `leader`, itself first: those of its group, and those that it or
+/// they have started.
 #[cfg(target_os = "linux")]
 pub(crate) fn members_of(leader: u32) -> Vec<u32> {
     let mut found = vec![leader];
     let Ok(entries) = std::fs::read_dir("/proc") else { return found };
+    let mut others = Vec::new();
     for entry in entries.flatten() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
         let Some(pid) = pid.filter(|pid| *pid != leader) else { continue };
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        if group_of(&stat) == Some(leader) {
+        let Some((parent, group)) = parent_and_group(&stat) else { continue };
+        if group == leader {
             found.push(pid);
+        } else {
+            others.push((pid, parent));
         }
     }
-    found
+    // A round finds the children of those that the last one has found.
+    loop {
+        let before = found.len();
+        let known = found.clone();
+        others.retain(|(pid, parent)| {
+            let belongs = known.contains(parent);
+            if belongs {
+                found.push(*pid);
+            }
+            !belongs
+        });
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -153,12 +172,13 @@ pub(crate) fn members_of(leader: u32) -> Vec<u32> {
     vec![leader]
 }
 
-/// The group in a line of `/proc/PID/stat`: after the name, which may hold anything, come state,
-/// parent and group.
+/// Parent and group in a line of `/proc/PID/stat`: they come after the name, which may hold
+/// anything, and the state.
 #[cfg(target_os = "linux")]
-fn group_of(stat: &str) -> Option<u32> {
+fn parent_and_group(stat: &str) -> Option<(u32, u32)> {
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(2)?.parse().ok()
+    let mut fields = rest.split_whitespace().skip(1);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -167,8 +187,8 @@ mod tests {
 
     #[test]
     fn the_group_is_read_past_any_name() {
-        assert_eq!(group_of("17 (a) b (c)) S 1 42 42 0"), Some(42));
-        assert_eq!(group_of("17 (sh"), None);
+        assert_eq!(parent_and_group("17 (a) b (c)) S 1 42 42 0"), Some((1, 42)));
+        assert_eq!(parent_and_group("17 (sh"), None);
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::traffic_meter::TrafficMeter;
 pub(crate) use connections::Connections;
 use counters::{Counted, Counters};
 pub(crate) use loading::Loading;
+pub(crate) use meter::Meter;
 use model::Command;
 pub(crate) use model::{LoadFailure, Model, Phase};
 pub(crate) use running::Running;
@@ -95,12 +96,19 @@ impl Engines {
                     model.set_spec(spec);
                     Arc::clone(model)
                 }
-                None => Arc::new(Model::start(spec, &self.world)),
+                None => Arc::new(Model::start(self.as_measured(spec), &self.world)),
             };
             (model.id.clone(), model)
         };
         let models = specs.into_iter().map(keep_or_start).collect();
         self.models.store(Arc::new(models));
+    }
+
+    /// The same model, with the time that its last load took, where that is known.
+    fn as_measured(&self, spec: ModelSpec) -> ModelSpec {
+        let loads = self.world.store.as_ref().map(|store| store.loads()).unwrap_or_default();
+        let known = loads.into_iter().find(|(model, _)| model == spec.id.as_str());
+        ModelSpec { load_time: known.map(|(_, took)| took).or(spec.load_time), ..spec }
     }
 
     pub(crate) fn model(&self, id: &ModelId) -> Option<Arc<Model>> {
@@ -152,7 +160,9 @@ impl Engines {
                     }
                     return Ok(Acquired { running, warm, _in_progress: in_progress });
                 }
-                Phase::Failed(failure) if asked => return Err(AcquireError::Load(failure)),
+                Phase::Failed(failure) if asked || self.pauses(model, &failure) => {
+                    return Err(AcquireError::Load(failure));
+                }
                 Phase::Stopped | Phase::Failed(_) => {
                     self.demand(model).await?;
                     asked = true;
@@ -166,6 +176,19 @@ impl Engines {
             }
             phase.changed().await.map_err(|_| AcquireError::Closed)?;
         }
+    }
+
+    /// Whether `model`'s last load has failed too short a while ago to try again.
+    fn pauses(&self, model: &Model, failure: &LoadFailure) -> bool {
+        let LoadFailure::Engine { at, .. } = failure else { return false };
+        self.world.clock.now().saturating_since(*at) < model.counters.pause()
+    }
+
+    /// How long until `model`, whose last load has failed, is tried again.
+    pub(crate) fn tried_again_in(&self, model: &Model) -> Duration {
+        let Phase::Failed(failure) = model.phase() else { return Duration::ZERO };
+        let LoadFailure::Engine { at, .. } = &*failure else { return Duration::ZERO };
+        model.counters.pause().saturating_sub(self.world.clock.now().saturating_since(*at))
     }
 
     fn note_warm_hit(&self, model: &Model, running: &Running) {

@@ -7,16 +7,19 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use plimsoll_core_types::{
     ActionOutcome, AllocateError, ConsumerId, EngineState, ModelId, Priority, Reason, Resource,
-    ResourcePool, ResourceRequest, ResourceVector,
+    ResourcePool, ResourceRequest, ResourceVector, Timestamp,
 };
 use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::counters::Counters;
+use super::process::LaunchError;
 use super::running::Running;
 use super::spec::ModelSpec;
 use super::world::World;
 use crate::journal::{Event, EventKind};
+use crate::lease::alive::ProcessKey;
+use crate::store::KeptEngine;
 
 /// What the task can be told.
 #[derive(Debug)]
@@ -62,8 +65,8 @@ pub(crate) enum LoadFailure {
     #[error(transparent)]
     Refused(AllocateError),
     /// The engine did not come up.
-    #[error("{0}")]
-    Engine(String),
+    #[error("{cause}")]
+    Engine { cause: String, why: Reason, at: Timestamp },
 }
 
 impl Phase {
@@ -218,7 +221,9 @@ impl Task {
                 }
                 Ok(Ending::FleetGone) => break false,
                 Err(failure) => {
-                    self.tell(EventKind::Failed, Reason::Exited { code: None });
+                    if let LoadFailure::Engine { why, .. } = &failure {
+                        self.tell(EventKind::Failed, why.clone());
+                    }
                     tracing::warn!(model = %self.spec.load().id, %failure, "load failed");
                     self.phase.send_replace(Phase::Failed(Arc::new(failure)));
                     break true;
@@ -262,10 +267,10 @@ impl Task {
         let counters = Arc::clone(&self.counters);
         let progress = move |share| counters.note_progress(share);
         let launched = self.world.launch(&spec, threads, progress).await;
-        let (mut process, running) =
-            launched.map_err(|error| LoadFailure::Engine(error.to_string()))?;
+        let (mut process, running) = launched.map_err(|error| self.failed(&error))?;
         let took = running.since.saturating_since(begun);
         self.counters.load_took(took);
+        self.keep(&spec.id, running.pid, took);
         self.tell(EventKind::Ready, Reason::Fits { waited: took });
         let replica = running.replica;
         let backend = BackendConfig { slots: spec.slots, ..BackendConfig::default() };
@@ -291,7 +296,26 @@ impl Task {
             }
         }
         process.kill().await;
+        if let Some(store) = &self.world.store {
+            store.forget_engine(spec.id.as_str());
+        }
         Ok(ending)
+    }
+
+    /// Keeps for the next run how long the load took, and whose process serves.
+    fn keep(&self, model: &ModelId, pid: Option<u32>, took: Duration) {
+        let Some(store) = &self.world.store else { return };
+        store.keep_load(model.as_str(), took);
+        if let Some(process) = pid.and_then(ProcessKey::of) {
+            store.keep_engine(&KeptEngine { model: model.to_string(), process });
+        }
+    }
+
+    /// Takes note of a load that failed.
+    fn failed(&self, error: &LaunchError) -> LoadFailure {
+        let at = self.world.clock.now();
+        self.counters.load_failed();
+        LoadFailure::Engine { cause: error.to_string(), why: error.reason(), at }
     }
 
     /// Ends when nothing is in progress, or when that has taken too long.

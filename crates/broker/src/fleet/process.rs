@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
-use plimsoll_core_types::ModelId;
+use plimsoll_core_types::{ModelId, Reason};
 use plimsoll_cpu::apply::{EngineKind, LaunchAdvice, LaunchSetting};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
@@ -46,6 +46,19 @@ pub(crate) enum LaunchError {
     /// Its host's name means nothing.
     #[error("{model}: {authority} can't be resolved: {cause}")]
     Resolve { model: ModelId, authority: String, cause: String },
+}
+
+impl LaunchError {
+    /// The same as a reason that is kept.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Ended { status, .. } => Reason::Exited { code: status.code() },
+            Self::Late { within, .. } => Reason::DeadlinePassed { waited: *within },
+            Self::Spawn { .. } | Self::Announce { .. } | Self::Resolve { .. } => {
+                Reason::Unresponsive { silent: Duration::ZERO, missed: 0 }
+            }
+        }
+    }
 }
 
 /// A running engine. Where it is a process, it is killed on drop.

@@ -43,7 +43,7 @@ pub(crate) async fn health(State(broker): Shared) -> Response {
 fn failing(model: &Model) -> Option<Value> {
     match model.phase() {
         Phase::Failed(failure) => match &*failure {
-            LoadFailure::Engine(cause) => Some(json!({ "model": model.id, "cause": cause })),
+            LoadFailure::Engine { cause, .. } => Some(json!({ "model": model.id, "cause": cause })),
             LoadFailure::Refused(_) => None,
         },
         Phase::Replacing => Some(json!({ "model": model.id, "cause": "it does not answer" })),

@@ -15,18 +15,21 @@ use plimsoll_memory::{HostMemory, MemoryConfig, MemoryService};
 use plimsoll_pool::LedgerPool;
 use plimsoll_predict::{Predictor, PredictorConfig};
 
-use super::ServeError;
 use super::broker::{Broker, Parts};
 use super::settings::{Settings, budget, ledger, specs};
+use super::{ServeError, recover};
 use crate::config::Config;
 use crate::fleet::{EngineCommand, Engines, World};
 use crate::journal::Journal;
+use crate::lease::Book;
+use crate::store::Store;
 use crate::wall::Wall;
 
 /// A broker of `config` on this host. Nothing is loaded yet.
 pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
     let fail = |step| move |error: &dyn std::fmt::Display| ServeError::internal(step, error);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = config.server.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
     let exporter = Exporter::install().map_err(|error| fail("exporting metrics")(&error))?;
     let (memory, cpu) = (Arc::new(HostMemory::system()), Arc::new(HostCpu::system()));
     let capacity = capacity(&memory, &cpu, clock.as_ref())?;
@@ -44,8 +47,14 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         Arc::clone(&cpu_service) as _,
         Arc::clone(&journal),
         EngineCommand { program },
+        store.clone(),
     );
-    let engines = Arc::new(Engines::new(Arc::new(world), specs(config, &budget)));
+    let world = Arc::new(world);
+    let book = Book::new(Arc::clone(&world));
+    if let Some(store) = &store {
+        recover::recover(store, &book, &journal, clock.as_ref());
+    }
+    let engines = Arc::new(Engines::new(Arc::clone(&world), specs(config, &budget)));
     let predictor = Predictor::new(PredictorConfig::default())
         .map_err(|error| fail("making the predictor")(&error))?;
     let predictor: Arc<dyn ResourcePredictor> = Arc::new(predictor);
@@ -87,6 +96,8 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         engines,
         pool,
         journal,
+        world,
+        book,
         optimizer,
         integration,
         admission,

@@ -32,8 +32,18 @@ impl Settings {
             (None, _) => named::<TenantId>(headers, TENANT)?.unwrap_or_default(),
         };
         let priority = named::<Priority>(headers, PRIORITY)?.unwrap_or_default();
-        let most = self.tenants.get(&tenant).map_or(Priority::Critical, |config| config.priority);
+        let most = self.highest(&tenant);
         Ok(Asker { tenant, priority: priority.min(most) })
+    }
+
+    /// The highest priority that `tenant` may ask for.
+    pub(crate) fn highest(&self, tenant: &TenantId) -> Priority {
+        self.tenants.get(tenant).map_or(Priority::Critical, |config| config.priority)
+    }
+
+    /// Whether the token names a tenant, so that its sender can't speak for another.
+    pub(crate) fn is_bound(&self, headers: &HeaderMap) -> bool {
+        bearer(headers).is_some_and(|given| self.tenant_of(given).is_some())
     }
 
     fn tenant_of(&self, given: &str) -> Option<TenantId> {

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::{Route, Settings};
 use crate::config::HostConfig;
-use crate::fleet::{Engines, Model, Phase};
+use crate::fleet::{Engines, Model, Phase, World};
 use crate::journal::Journal;
+use crate::lease::Book;
 use crate::wall::Wall;
 
 /// A running broker.
@@ -24,6 +25,8 @@ pub(crate) struct Broker {
     pub(crate) engines: Arc<Engines>,
     pub(crate) pool: Arc<LedgerPool>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) world: Arc<World>,
+    pub(crate) book: Book,
     pub(crate) optimizer: Optimizer,
     pub(crate) integration: Integration,
     pub(crate) admission: Arc<Admission>,
@@ -45,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) engines: Arc<Engines>,
     pub(crate) pool: Arc<LedgerPool>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) world: Arc<World>,
+    pub(crate) book: Book,
     pub(crate) optimizer: Optimizer,
     pub(crate) integration: Integration,
     pub(crate) admission: Arc<Admission>,
@@ -62,6 +67,8 @@ impl Broker {
             engines: parts.engines,
             pool: parts.pool,
             journal: parts.journal,
+            world: parts.world,
+            book: parts.book,
             optimizer: parts.optimizer,
             integration: parts.integration,
             admission: parts.admission,

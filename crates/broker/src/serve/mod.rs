@@ -7,6 +7,7 @@ mod broker;
 mod listen;
 mod metrics;
 mod proxy;
+mod recover;
 mod relay;
 mod reload;
 mod router;
@@ -24,7 +25,7 @@ use crate::config::{Config, ConfigError, Overrides};
 use crate::output::{complain, line};
 use crate::{FAILED, USAGE};
 pub(crate) use assemble::capacity as host_capacity;
-use broker::Broker;
+pub(crate) use broker::Broker;
 
 /// What `serve` can be told.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +54,9 @@ pub(crate) enum ServeError {
     /// The host does not tell what it has.
     #[error(transparent)]
     Probe(#[from] plimsoll_core_types::ProbeError),
+    /// The folder of what is kept can't be used.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     /// Something else that should not happen.
     #[error("{step} failed: {cause}")]
     Internal { step: &'static str, cause: String },
@@ -65,7 +69,7 @@ impl ServeError {
 
     const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Listen { .. } => USAGE,
+            Self::Config(_) | Self::Listen { .. } | Self::Store(_) => USAGE,
             Self::Probe(_) | Self::Internal { .. } => FAILED,
         }
     }

@@ -279,7 +279,10 @@ impl Broker {
                     ApiError::never_fits(&error.to_string())
                 }
                 LoadFailure::Refused(_) => late(&error),
-                LoadFailure::Engine(_) => ApiError::broken(&model.id, &error.to_string()),
+                LoadFailure::Engine { .. } => {
+                    let again = seconds(self.engines.tried_again_in(model));
+                    ApiError::broken(&model.id, &error.to_string()).retry(again)
+                }
             },
         })
     }

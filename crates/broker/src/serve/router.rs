@@ -6,11 +6,12 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::admin;
 use super::broker::Broker;
 use super::proxy::proxy;
+use crate::lease::api;
 use crate::openai::ApiError;
 
 /// Every path of the front.
@@ -27,6 +28,11 @@ pub(crate) fn router(broker: Arc<Broker>) -> Router {
         .route("/api/status", get(admin::status))
         .route("/api/why/{*id}", get(admin::why))
         .route("/api/events", get(admin::events))
+        .route("/v1/leases", get(api::list).post(api::create))
+        .route("/v1/leases/watch", get(api::watch))
+        .route("/v1/leases/{id}", delete(api::release))
+        .route("/v1/leases/{id}/renew", post(api::renew))
+        .route("/v1/leases/{id}/measured", post(api::measured))
         .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&broker), guard));
     let proxied = Router::new()
         .route("/v1/chat/completions", post(proxy))

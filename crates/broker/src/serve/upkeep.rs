@@ -32,6 +32,12 @@ pub(crate) async fn run(broker: Arc<Broker>) {
             () = somebody_waits(&mut pool_events) => tokio::time::sleep(SOON).await,
             () = tokio::time::sleep(TICK) => {}
             _ = idle.tick() => {
+                for ended in broker.book.sweep() {
+                    let (at, subject) = (broker.clock.now(), ended.name.to_string());
+                    let reason = Reason::Expired { ttl: ended.ttl };
+                    broker.journal.tell(Event { at, kind: EventKind::Ended, subject, reason });
+                }
+                broker.world.keep_learned();
                 broker.engines.unload_idle();
                 broker.engines.load_pinned().await;
                 continue;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use plimsoll_core_types::{Report, Row};
 
-use super::{complaint, run};
+use crate::harness::{output, plimsoll};
 
 /// A file in a folder that goes with it.
 struct Workload {
@@ -27,9 +27,8 @@ impl Workload {
 }
 
 fn rows(args: &[&str]) -> Vec<Row> {
-    let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
+    let (code, text, said) = output(&mut plimsoll(args));
+    assert_eq!(code, Some(0), "{args:?}: {said}");
     let last = text.trim_end().lines().last().expect("a line");
     serde_json::from_str::<Report>(last).expect("a report").rows
 }
@@ -112,7 +111,7 @@ fn balancing_is_replayed_beside_the_clairvoyant_and_by_seed() {
 #[test]
 fn what_can_not_be_replayed_is_named() {
     let check = |args: &[&str], parts: &[&str]| {
-        let (code, said) = complaint(args);
+        let (code, _, said) = output(&mut plimsoll(args));
         assert_eq!((code, said.trim_end().lines().count()), (Some(2), 1), "{args:?}: {said}");
         for part in parts {
             assert!(said.contains(part), "{args:?} lacks {part:?}: {said}");
