@@ -4,11 +4,11 @@ mod event;
 mod wait;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use plimsoll_core_types::{
     AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, OptimizeError,
     PoolChange, PoolMetrics, PressureLevel, Ratio, Reason, ReleaseError, RenewError, ResizeError,
@@ -33,6 +33,8 @@ const EVENTS: usize = 1024;
 #[derive(Debug)]
 pub struct LedgerPool {
     shared: Arc<Shared>,
+    /// The same as `shared`, as leases have it.
+    holder: Arc<dyn LeaseHolder>,
     sizing: Option<Sizing>,
 }
 
@@ -48,10 +50,14 @@ struct Sizing {
 struct Shared {
     me: Weak<Self>,
     clock: Arc<dyn Clock>,
+    /// The standard lock, which spins before it sleeps: most of what is done under it takes less
+    /// time than going to sleep.
     state: Mutex<State>,
     /// Told when a lease is granted that ends by itself.
     expiries: Notify,
     events: broadcast::Sender<PoolEvent>,
+    /// False while nobody has ever subscribed.
+    watched: AtomicBool,
 }
 
 type Answer = Result<Resource, AllocateError>;
@@ -85,8 +91,10 @@ impl LedgerPool {
             state,
             expiries: Notify::new(),
             events,
+            watched: AtomicBool::new(false),
         });
-        Ok(Self { shared, sizing: None })
+        let holder = Arc::clone(&shared) as Arc<dyn LeaseHolder>;
+        Ok(Self { shared, holder, sizing: None })
     }
 
     /// The same pool, whose limit [`optimize`](ResourcePool::optimize) adapts by `policy`, between
@@ -102,6 +110,24 @@ impl LedgerPool {
         self
     }
 
+    /// Grants `request`, as soon as it is its turn and there is room. As
+    /// [`ResourcePool::allocate`], without the box that a trait object's future takes.
+    ///
+    /// # Errors
+    ///
+    /// When it can never fit, its deadline passes, too many wait, or the pool is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the line; a grant that crossed with that goes back.
+    pub async fn allocate(&self, request: ResourceRequest) -> Result<Resource, AllocateError> {
+        match self.begin(request)? {
+            Begun::Granted(resource) => Ok(resource),
+            // Most requests need not carry what few of them need for the wait.
+            Begun::Waits(waiting) => Box::pin(waiting.granted()).await,
+        }
+    }
+
     /// Grants `request` now or not at all. `None` where it would have to wait.
     ///
     /// # Errors
@@ -111,7 +137,7 @@ impl LedgerPool {
         &self,
         request: ResourceRequest,
     ) -> Result<Option<Resource>, AllocateError> {
-        match self.shared.begin(request)? {
+        match self.begin(request)? {
             Begun::Granted(resource) => Ok(Some(resource)),
             // Dropping the wait leaves the line.
             Begun::Waits(_) => Ok(None),
@@ -196,22 +222,63 @@ impl LedgerPool {
     /// What is decided from now on, and how tight it is when that changes. A subscriber that lags more than 1024 events behind misses the
     /// oldest and is told how many.
     pub fn subscribe(&self) -> broadcast::Receiver<PoolEvent> {
-        self.shared.events.subscribe()
+        // First, so that nothing is missed that is decided after this.
+        let subscribed = self.shared.events.subscribe();
+        self.shared.watched.store(true, Ordering::SeqCst);
+        subscribed
+    }
+
+    fn begin(&self, request: ResourceRequest) -> Result<Begun, AllocateError> {
+        let shared = &*self.shared;
+        let (amount, ends) = (*request.amount(), request.ttl().is_some());
+        let told = shared.is_watched().then(|| request.consumer().clone());
+        let mut state = shared.lock();
+        let now = shared.clock.now();
+        let asked = match state.ledger.request(request, now) {
+            Ok(Outcome::Granted(lease)) => Ok(Asked::Granted(lease)),
+            Ok(Outcome::Waits(ticket)) => {
+                Ok(Asked::Waits(state.place(ticket, now, told.is_some())))
+            }
+            Err(error) => Err(error),
+        };
+        shared.settle(state);
+        let (begun, kind, reason) = match asked {
+            Ok(Asked::Granted(lease)) => {
+                if ends {
+                    shared.expiries.notify_waiters();
+                }
+                let lent = Resource::new(lease, amount, Arc::clone(&self.holder));
+                if told.is_none() {
+                    return Ok(Begun::Granted(lent));
+                }
+                let kind = PoolEventKind::Granted { lease, amount };
+                (Ok(Begun::Granted(lent)), kind, Reason::Fits { waited: Duration::ZERO })
+            }
+            Ok(Asked::Waits(Place { ticket, consumer, answer, reason })) => {
+                let shared = Arc::clone(&self.shared);
+                let waiting = Waiting { shared, ticket, consumer, answer };
+                (Ok(Begun::Waits(waiting)), PoolEventKind::Waits { ticket, amount }, reason)
+            }
+            Err(error) => {
+                let reason = event::reason(&error);
+                (Err(error), PoolEventKind::Refused, reason)
+            }
+        };
+        if let Some(consumer) = &told {
+            shared.tell(kind, Some(consumer), reason);
+        }
+        begun
     }
 }
 
 #[async_trait]
 impl ResourcePool for LedgerPool {
     async fn allocate(&self, request: ResourceRequest) -> Result<Resource, AllocateError> {
-        match self.shared.begin(request)? {
-            Begun::Granted(resource) => Ok(resource),
-            Begun::Waits(waiting) => waiting.granted().await,
-        }
+        Self::allocate(self, request).await
     }
 
     async fn release(&self, resource: Resource) -> Result<(), ReleaseError> {
-        let own: Arc<dyn LeaseHolder> = Arc::clone(&self.shared) as _;
-        if resource.is_held_by(&own) {
+        if resource.is_held_by(&self.holder) {
             resource.release()
         } else {
             // Dropped here, it goes back to where it came from.
@@ -255,55 +322,67 @@ enum Begun {
     Waits(Waiting),
 }
 
+/// A place in the line, as the ledger gave it out.
+struct Place {
+    ticket: TicketId,
+    consumer: ConsumerId,
+    answer: oneshot::Receiver<Answer>,
+    reason: Reason,
+}
+
+/// What the ledger said to a request.
+enum Asked {
+    Granted(LeaseId),
+    Waits(Place),
+}
+
+impl State {
+    /// A place in the line for whoever was just given `ticket`.
+    #[cold]
+    fn place(&mut self, ticket: TicketId, now: Timestamp, watched: bool) -> Place {
+        let (asker, answer) = oneshot::channel();
+        self.waiting.insert(ticket, asker);
+        let told = watched.then(|| self.ledger.reason(ticket, now)).flatten();
+        let reason = told.unwrap_or(Reason::Requested);
+        let waits = self.ledger.waiting(ticket).expect("one that has just come is in the line");
+        Place { ticket, consumer: waits.consumer().clone(), answer, reason }
+    }
+}
+
 impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does `work` under the lock, then tells everybody whose wait it has ended.
     fn run<T>(&self, work: impl FnOnce(&mut Ledger, Timestamp) -> T) -> T {
         self.run_state(|state, now| work(&mut state.ledger, now))
     }
 
+    #[inline]
     fn run_state<T>(&self, work: impl FnOnce(&mut State, Timestamp) -> T) -> T {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let done = work(&mut state, self.clock.now());
-        let settled = self.settle(&mut state);
+        self.settle(state);
+        done
+    }
+
+    /// Releases the lock, and tells everybody whose wait has ended.
+    #[inline]
+    fn settle(&self, state: MutexGuard<'_, State>) {
+        if !state.ledger.events().is_empty() || self.is_watched() {
+            self.settle_and_tell(state);
+        }
+    }
+
+    #[cold]
+    fn settle_and_tell(&self, mut state: MutexGuard<'_, State>) {
+        let settled = self.take_decisions(&mut state);
         drop(state);
         for (asker, answer) in settled {
             // An asker that went away meanwhile leaves its lease to be dropped here, which gives
             // it back.
             let _ = asker.send(answer);
-        }
-        done
-    }
-
-    fn begin(&self, request: ResourceRequest) -> Result<Begun, AllocateError> {
-        let (consumer, amount) = (request.consumer().clone(), *request.amount());
-        let (ttl, deadline) = (request.ttl(), request.deadline());
-        let begun = self.run_state(|state, now| match state.ledger.request(request, now)? {
-            Outcome::Granted(id) => Ok((Ok(id), Reason::Fits { waited: Duration::ZERO })),
-            Outcome::Waits(ticket) => {
-                let (asker, answer) = oneshot::channel();
-                state.waiting.insert(ticket, asker);
-                let reason = state.ledger.reason(ticket, now).unwrap_or(Reason::Requested);
-                Ok((Err((ticket, answer)), reason))
-            }
-        });
-        let (begun, reason) = begun.inspect_err(|error| {
-            self.tell(PoolEventKind::Refused, Some(&consumer), event::reason(error));
-        })?;
-        if ttl.is_some() {
-            self.expiries.notify_waiters();
-        }
-        let closed = || AllocateError::Closed { consumer: consumer.clone() };
-        match begun {
-            Ok(lease) => {
-                let resource = self.lease(lease, amount).ok_or_else(closed)?;
-                self.tell(PoolEventKind::Granted { lease, amount }, Some(&consumer), reason);
-                Ok(Begun::Granted(resource))
-            }
-            Err((ticket, answer)) => {
-                let shared = self.me.upgrade().ok_or_else(closed)?;
-                self.tell(PoolEventKind::Waits { ticket, amount }, Some(&consumer), reason);
-                Ok(Begun::Waits(Waiting { shared, ticket, consumer, deadline, answer }))
-            }
         }
     }
 
@@ -321,12 +400,19 @@ impl Shared {
 
     /// When something ends by itself next.
     fn next_wakeup(&self) -> Option<Timestamp> {
-        self.state.lock().ledger.next_wakeup()
+        self.lock().ledger.next_wakeup()
     }
 }
 
 impl LeaseHolder for Shared {
     fn release(&self, id: LeaseId) -> Result<(), ReleaseError> {
+        let mut state = self.lock();
+        if !self.is_watched()
+            && let Some(released) = state.ledger.release_untimed(id)
+        {
+            return released;
+        }
+        drop(state);
         self.run(|ledger, now| ledger.release(id, now))
     }
 

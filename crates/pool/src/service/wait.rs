@@ -19,7 +19,6 @@ pub(super) struct Waiting {
     pub(super) shared: Arc<Shared>,
     pub(super) ticket: TicketId,
     pub(super) consumer: ConsumerId,
-    pub(super) deadline: Option<Timestamp>,
     pub(super) answer: oneshot::Receiver<Answer>,
 }
 
@@ -29,7 +28,7 @@ impl Waiting {
         let shared = Arc::clone(&self.shared);
         loop {
             let changed = shared.expiries.notified();
-            let wakeup = [shared.next_wakeup(), self.deadline].into_iter().flatten().min();
+            let wakeup = shared.next_wakeup();
             tokio::select! {
                 biased;
                 answer = &mut self.answer => {
