@@ -1,18 +1,19 @@
 //! The ledger behind a lock, with wakers and a timer.
 
 mod event;
+mod interface;
 mod wait;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use plimsoll_core_types::{
-    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, OptimizeError,
-    PoolChange, PoolMetrics, PressureLevel, Ratio, Reason, ReleaseError, RenewError, ResizeError,
-    Resource, ResourcePool, ResourceRequest, ResourceStatus, ResourceVector, TicketId, Timestamp,
+    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, PressureLevel,
+    Reason, ReleaseError, RenewError, ResizeError, Resource, ResourceRequest, ResourceVector,
+    TicketId, Timestamp,
 };
 use tokio::sync::{Notify, broadcast, oneshot};
 
@@ -20,12 +21,13 @@ use crate::ledger::placement::Placement;
 use crate::ledger::{Ledger, LedgerConfig, LedgerConfigError, Outcome};
 use crate::sizing::SizingPolicy;
 pub use event::{PoolEvent, PoolEventKind};
+pub use wait::Allocate;
 use wait::Waiting;
 
 /// How many events a subscriber may lag behind before it misses the oldest.
 const EVENTS: usize = 1024;
 
-/// A [`ResourcePool`] over one [`Ledger`].
+/// A [`ResourcePool`](plimsoll_core_types::ResourcePool) over one [`Ledger`].
 ///
 /// Leases outlive the pool: they go back to the ledger, which lives as long as they do. Deadlines
 /// and times to live are kept by whoever waits; where nobody does, by the next call, or by
@@ -62,6 +64,9 @@ struct Shared {
 
 type Answer = Result<Resource, AllocateError>;
 
+/// What `async_trait` makes of an async function.
+type Boxed<'future, T> = Pin<Box<dyn Future<Output = T> + Send + 'future>>;
+
 #[derive(Debug)]
 struct State {
     ledger: Ledger,
@@ -97,7 +102,7 @@ impl LedgerPool {
         Ok(Self { shared, holder, sizing: None })
     }
 
-    /// The same pool, whose limit [`optimize`](ResourcePool::optimize) adapts by `policy`, between
+    /// The same pool, whose limit [`optimize`](plimsoll_core_types::ResourcePool::optimize) adapts by `policy`, between
     /// `least` and `most` in each dimension. Without it the limit is what it was set to.
     #[must_use]
     pub fn with_sizing(
@@ -111,7 +116,7 @@ impl LedgerPool {
     }
 
     /// Grants `request`, as soon as it is its turn and there is room. As
-    /// [`ResourcePool::allocate`], without the box that a trait object's future takes.
+    /// [`ResourcePool::allocate`](plimsoll_core_types::ResourcePool::allocate), without the box that a trait object's future takes.
     ///
     /// # Errors
     ///
@@ -120,12 +125,8 @@ impl LedgerPool {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the line; a grant that crossed with that goes back.
-    pub async fn allocate(&self, request: ResourceRequest) -> Result<Resource, AllocateError> {
-        match self.begin(request)? {
-            Begun::Granted(resource) => Ok(resource),
-            // Most requests need not carry what few of them need for the wait.
-            Begun::Waits(waiting) => Box::pin(waiting.granted()).await,
-        }
+    pub fn allocate(&self, request: ResourceRequest) -> Allocate<'_> {
+        Allocate::new(self, request)
     }
 
     /// Grants `request` now or not at all. `None` where it would have to wait.
@@ -137,10 +138,11 @@ impl LedgerPool {
         &self,
         request: ResourceRequest,
     ) -> Result<Option<Resource>, AllocateError> {
-        match self.begin(request)? {
-            Begun::Granted(resource) => Ok(Some(resource)),
+        let amount = *request.amount();
+        match self.ask(request)? {
+            Asked::Granted(lease) => Ok(Some(self.lent(lease, amount))),
             // Dropping the wait leaves the line.
-            Begun::Waits(_) => Ok(None),
+            Asked::Waits(_) => Ok(None),
         }
     }
 
@@ -192,7 +194,7 @@ impl LedgerPool {
         asked
     }
 
-    /// When `ticket`, as [`monitor`](ResourcePool::monitor) lists it, is granted at the latest,
+    /// When `ticket`, as [`monitor`](plimsoll_core_types::ResourcePool::monitor) lists it, is granted at the latest,
     /// where that follows from what is known; see [`Ledger::eta`].
     pub fn eta(&self, ticket: TicketId) -> Option<Timestamp> {
         self.shared.run(|ledger, now| ledger.eta(ticket, now))
@@ -228,125 +230,77 @@ impl LedgerPool {
         subscribed
     }
 
-    fn begin(&self, request: ResourceRequest) -> Result<Begun, AllocateError> {
+    #[inline]
+    fn lent(&self, lease: LeaseId, amount: ResourceVector) -> Resource {
+        Resource::new(lease, amount, Arc::clone(&self.holder))
+    }
+
+    /// Tells the ledger of a request.
+    #[inline]
+    fn ask(&self, request: ResourceRequest) -> Result<Asked, AllocateError> {
         let shared = &*self.shared;
-        let (amount, ends) = (*request.amount(), request.ttl().is_some());
-        let told = shared.is_watched().then(|| request.consumer().clone());
+        let ends = request.ttl().is_some();
+        if shared.is_watched() {
+            return self.ask_aloud(request);
+        }
         let mut state = shared.lock();
         let now = shared.clock.now();
         let asked = match state.ledger.request(request, now) {
             Ok(Outcome::Granted(lease)) => Ok(Asked::Granted(lease)),
-            Ok(Outcome::Waits(ticket)) => {
-                Ok(Asked::Waits(state.place(ticket, now, told.is_some())))
-            }
+            Ok(Outcome::Waits(ticket)) => Ok(Asked::Waits(self.stand(&mut state, ticket))),
             Err(error) => Err(error),
         };
         shared.settle(state);
-        let (begun, kind, reason) = match asked {
-            Ok(Asked::Granted(lease)) => {
-                if ends {
-                    shared.expiries.notify_waiters();
-                }
-                let lent = Resource::new(lease, amount, Arc::clone(&self.holder));
-                if told.is_none() {
-                    return Ok(Begun::Granted(lent));
-                }
+        if ends {
+            shared.expiries.notify_waiters();
+        }
+        asked
+    }
+
+    /// A place in the line for whoever was just given `ticket`.
+    #[cold]
+    fn stand(&self, state: &mut State, ticket: TicketId) -> Box<Waiting> {
+        let (asker, answer) = oneshot::channel();
+        state.waiting.insert(ticket, asker);
+        let waits = state.ledger.waiting(ticket).expect("one that has just come is in the line");
+        let (shared, consumer) = (Arc::clone(&self.shared), waits.consumer().clone());
+        Box::new(Waiting { shared, ticket, consumer, answer })
+    }
+
+    /// As [`ask`](Self::ask), with subscribers who are told.
+    #[cold]
+    fn ask_aloud(&self, request: ResourceRequest) -> Result<Asked, AllocateError> {
+        let shared = &*self.shared;
+        let (consumer, amount) = (request.consumer().clone(), *request.amount());
+        let ends = request.ttl().is_some();
+        let asked = shared.run_state(|state, now| match state.ledger.request(request, now)? {
+            Outcome::Granted(lease) => {
                 let kind = PoolEventKind::Granted { lease, amount };
-                (Ok(Begun::Granted(lent)), kind, Reason::Fits { waited: Duration::ZERO })
+                Ok((Asked::Granted(lease), kind, Reason::Fits { waited: Duration::ZERO }))
             }
-            Ok(Asked::Waits(Place { ticket, consumer, answer, reason })) => {
-                let shared = Arc::clone(&self.shared);
-                let waiting = Waiting { shared, ticket, consumer, answer };
-                (Ok(Begun::Waits(waiting)), PoolEventKind::Waits { ticket, amount }, reason)
+            Outcome::Waits(ticket) => {
+                let reason = state.ledger.reason(ticket, now).unwrap_or(Reason::Requested);
+                let waits = Asked::Waits(self.stand(state, ticket));
+                Ok((waits, PoolEventKind::Waits { ticket, amount }, reason))
             }
-            Err(error) => {
-                let reason = event::reason(&error);
-                (Err(error), PoolEventKind::Refused, reason)
-            }
+        });
+        let refused = |error: &AllocateError| {
+            shared.tell(PoolEventKind::Refused, Some(&consumer), event::reason(error));
         };
-        if let Some(consumer) = &told {
-            shared.tell(kind, Some(consumer), reason);
+        let (asked, kind, reason) = asked.inspect_err(refused)?;
+        shared.tell(kind, Some(&consumer), reason);
+        if ends {
+            shared.expiries.notify_waiters();
         }
-        begun
+        Ok(asked)
     }
-}
-
-#[async_trait]
-impl ResourcePool for LedgerPool {
-    async fn allocate(&self, request: ResourceRequest) -> Result<Resource, AllocateError> {
-        Self::allocate(self, request).await
-    }
-
-    async fn release(&self, resource: Resource) -> Result<(), ReleaseError> {
-        if resource.is_held_by(&self.holder) {
-            resource.release()
-        } else {
-            // Dropped here, it goes back to where it came from.
-            Err(ReleaseError::Foreign { id: resource.id() })
-        }
-    }
-
-    async fn optimize(&self, metrics: &PoolMetrics) -> Result<PoolChange, OptimizeError> {
-        metrics.check()?;
-        let (from, closed) = self.shared.run(|ledger, _| (*ledger.limit(), ledger.is_closed()));
-        if closed {
-            return Err(OptimizeError::Closed);
-        }
-        let Some(sizing) = &self.sizing else {
-            let (what, current) = ("utilization".to_owned(), metrics.utilization.get());
-            return Ok(PoolChange { from, to: from, reason: Reason::AsGood { what, current } });
-        };
-        let advice = sizing.policy.size(metrics);
-        let factor = Ratio::saturating(advice.size as f64 / metrics.size.max(1) as f64);
-        let to = scaled(&from, factor).max(&sizing.least).min(&sizing.most);
-        self.set_limit(to);
-        Ok(PoolChange { from, to, reason: advice.reason })
-    }
-
-    fn monitor(&self) -> ResourceStatus {
-        self.shared.run(|ledger, now| {
-            ledger.expire(now);
-            ledger.status(now)
-        })
-    }
-}
-
-fn scaled(amount: &ResourceVector, factor: Ratio) -> ResourceVector {
-    amount.iter().fold(ResourceVector::ZERO, |out, (dimension, count)| {
-        out.with(dimension, (count as f64 * factor.get()).round() as u64)
-    })
-}
-
-enum Begun {
-    Granted(Resource),
-    Waits(Waiting),
-}
-
-/// A place in the line, as the ledger gave it out.
-struct Place {
-    ticket: TicketId,
-    consumer: ConsumerId,
-    answer: oneshot::Receiver<Answer>,
-    reason: Reason,
 }
 
 /// What the ledger said to a request.
+#[derive(Debug)]
 enum Asked {
     Granted(LeaseId),
-    Waits(Place),
-}
-
-impl State {
-    /// A place in the line for whoever was just given `ticket`.
-    #[cold]
-    fn place(&mut self, ticket: TicketId, now: Timestamp, watched: bool) -> Place {
-        let (asker, answer) = oneshot::channel();
-        self.waiting.insert(ticket, asker);
-        let told = watched.then(|| self.ledger.reason(ticket, now)).flatten();
-        let reason = told.unwrap_or(Reason::Requested);
-        let waits = self.ledger.waiting(ticket).expect("one that has just come is in the line");
-        Place { ticket, consumer: waits.consumer().clone(), answer, reason }
-    }
+    Waits(Box<Waiting>),
 }
 
 impl Shared {
