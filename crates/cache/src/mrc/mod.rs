@@ -32,7 +32,7 @@ use watch::{Watch, longest, time_bucket};
 /// let mut builder = CurveBuilder::new(4096);
 /// (0..100_000_u64).for_each(|at| builder.access(at % 1000));
 /// let curve = builder.curve();
-/// assert!(curve.miss_ratio(999).get() > 0.99 && curve.miss_ratio(1000).get() < 0.02);
+/// assert!(curve.miss_ratio(980).get() > 0.99 && curve.miss_ratio(1000).get() < 0.02);
 /// ```
 #[derive(Clone, Debug)]
 pub struct CurveBuilder {
@@ -232,7 +232,7 @@ impl CurveBuilder {
             let time = longest(bucket);
             match distances.get(bucket).copied().flatten() {
                 Some(measured) => {
-                    (pace, distance) = ((measured / time).min(1.0), measured.min(time))
+                    (pace, distance) = ((measured / time).min(1.0), measured.min(time));
                 }
                 None => distance = distance.max(pace * time),
             }

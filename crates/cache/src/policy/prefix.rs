@@ -17,7 +17,7 @@ const SHARE: f64 = 0.8;
 /// that one alone had.
 ///
 /// Source: Kwon et al., *Efficient Memory Management for Large Language Model Serving with
-/// `PagedAttention`* (SOSP 2023), on blocks; Zheng et al., *`SGLang`* (NeurIPS 2024), on giving up
+/// `PagedAttention`* (SOSP 2023), on blocks; Zheng et al., *`SGLang`* (`NeurIPS` 2024), on giving up
 /// leaves first; Karedla, Love, Wherry, *Caching Strategies to Improve Disk System Performance*
 /// (IEEE Computer 1994), on the two segments.
 ///
