@@ -66,17 +66,21 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     ///
     /// When there are no rules for `policy`.
     pub fn new(policy: CachePolicy, capacity: u64) -> Result<Self, NoSuchPolicy> {
-        let wanted = (capacity / LEAST_IN_SHARD).clamp(1, MOST_SHARDS);
-        Self::with_shards(policy, capacity, 1 << wanted.ilog2())
+        Core::<()>::new(policy, 1).ok_or(NoSuchPolicy { policy })?;
+        Ok(Self::hashed(policy, capacity, Seeded::random()))
     }
 
-    fn with_shards(policy: CachePolicy, capacity: u64, count: u64) -> Result<Self, NoSuchPolicy> {
+    /// As [`new`](Self::new), under LRU where there are no rules for `policy`.
+    pub(crate) fn hashed(policy: CachePolicy, capacity: u64, hasher: Seeded) -> Self {
+        let wanted = (capacity / LEAST_IN_SHARD).clamp(1, MOST_SHARDS);
+        let count = 1_u64 << wanted.ilog2();
         let shard = |at| {
-            let core = Core::new(policy, share(capacity, count, at)).ok_or(NoSuchPolicy { policy });
-            Ok(Padded(Mutex::new(core?.remembering())))
+            let capacity = share(capacity, count, at);
+            let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));
+            Padded(Mutex::new(core.remembering()))
         };
-        let shards = (0..count).map(shard).collect::<Result<_, _>>()?;
-        Ok(Self { hasher: Seeded::random(), shards, shift: 64 - count.trailing_zeros() })
+        let shards = (0..count).map(shard).collect();
+        Self { hasher, shards, shift: 64 - count.trailing_zeros() }
     }
 
     #[inline]
@@ -206,6 +210,13 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
             let evicted = core.take_evicted();
             drop(core);
             drop(evicted);
+        }
+    }
+
+    /// Shows every entry to `see`, shard by shard, under the shard's lock.
+    pub(crate) fn for_each(&self, mut see: impl FnMut(&K, &V)) {
+        for Padded(shard) in &self.shards {
+            shard.lock().table.payloads().for_each(|(key, value)| see(key, value));
         }
     }
 

@@ -19,6 +19,7 @@ mod store;
 mod tap;
 
 pub use config::{CacheConfig, CapacityUnit, ConfigError};
+pub use engine::EngineKind;
 pub use exact::{ExactCache, NoSuchPolicy};
 pub use managed::ManagedCache;
 pub use stats::Statistics;

@@ -101,7 +101,12 @@ impl Panel {
         self.minis.iter().any(full)
     }
 
-    /// How many entries of a candidate's miniature the live cache does not hold.
+    /// Whether a candidate's miniature has an entry of `key`.
+    pub(crate) fn holds(&self, candidate: usize, key: u64) -> bool {
+        self.minis[candidate].contains(key)
+    }
+
+    /// How many entries of a candidate's miniature somebody else does not hold.
     pub(crate) fn missing(&self, candidate: usize, holds: impl Fn(u64) -> bool) -> usize {
         let resident = self.minis[candidate].resident();
         resident.iter().filter(|(key, _)| !holds(*key)).count()

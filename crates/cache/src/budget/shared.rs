@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use plimsoll_core_types::{
-    Bytes, ConsumerId, GiveUp, Priority, Ratio, ReclaimRequest, Reclaimer,
-};
+use plimsoll_core_types::{Bytes, ConsumerId, GiveUp, Priority, Ratio, ReclaimRequest, Reclaimer};
 
 use super::{BudgetError, Division, Share, divide};
 
@@ -90,10 +88,8 @@ impl SharedBudget {
     }
 
     fn measure(&self) -> Vec<Share> {
-        let share = |member: &Arc<dyn Member>| Share {
-            costs: member.costs(),
-            current: member.capacity(),
-        };
+        let share =
+            |member: &Arc<dyn Member>| Share { costs: member.costs(), current: member.capacity() };
         let shares: Vec<Share> = self.members.iter().map(share).collect();
         self.state.lock().shares.clone_from(&shares);
         shares

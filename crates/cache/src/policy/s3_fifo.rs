@@ -1,6 +1,6 @@
 //! Three queues, two of them first in, first out.
 
-use super::core::{Ghost, Rules, newest};
+use super::core::{Ghost, Rules};
 use super::table::{ListId, Loose, Place, Table};
 
 const SMALL: ListId = 0;
@@ -79,11 +79,12 @@ impl<T> Rules<T> for S3Fifo {
         Self::shrink(table, table.capacity());
     }
 
+    /// Only those used more than once get into the main queue, which nothing leaves while the small
+    /// one is too long; the others wait in the small one, as they do while a cache fills.
     fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
-        let small = newest(&entries, table.capacity() / 10, |_, _| true);
-        for (entry, small) in entries.into_iter().zip(small) {
+        for entry in entries {
             let mark = (entry.uses.max(1) - 1).min(MOST_USES);
-            let place = table.push(if small { SMALL } else { MAIN }, entry);
+            let place = table.push(if mark > 0 { MAIN } else { SMALL }, entry);
             table.set_mark(place, mark);
         }
     }

@@ -377,6 +377,11 @@ impl<T> Table<T> {
         Some(key)
     }
 
+    /// The payloads of all resident entries.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = &T> {
+        self.nodes.iter().filter_map(|node| node.payload.as_ref())
+    }
+
     /// Empties the table; entries and ghosts come out in the order of their last use.
     pub(super) fn take_all(&mut self) -> Vec<Loose<T>> {
         let (clock, era) = (self.clock, self.era);
