@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 mod actions;
+mod parts;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -185,6 +186,7 @@ impl AlertSink for Alerts {
     }
 }
 
+#[derive(Debug)]
 struct System {
     clock: Arc<ManualClock>,
     pool: Arc<LedgerPool>,
