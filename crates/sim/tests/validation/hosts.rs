@@ -71,12 +71,13 @@ fn hosts(name: &str, trace: &Trace) -> BTreeMap<&'static str, Figures> {
     };
     let warm = row("target.cache_hit_rate", Better::Higher, |f| f.warm);
     judge(&warm.goal(warm_goal(&sums)));
-    // On a fixed host the demand may exceed what anybody can serve: the oracle says how far.
+    // Where more is asked for than the host can serve, even the oracle misses these: it says by
+    // how much.
     let errors = row("target.error_rate", Better::Lower, |f| f.failed);
-    judge(&errors.goal(0.001_f64.max(sums["clairvoyant"].failed)));
+    judge(&errors.goal(0.001));
     judge(&row("target.late_share", Better::Lower, |f| f.late));
     let used = row("target.utilization", Better::Higher, |f| f.used);
-    judge(&used.goal(0.8_f64.min(sums["clairvoyant"].used - 0.05)));
+    judge(&used.goal(0.8));
     sums
 }
 
