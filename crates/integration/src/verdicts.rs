@@ -2,6 +2,7 @@
 
 mod claim;
 mod flow;
+mod judge;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,8 +12,9 @@ use plimsoll_core_types::{
 
 use crate::config::PlanConfig;
 use crate::sight::Sight;
-use claim::{Claim, Evidence, Tally, Verdict};
+use claim::{Claim, Tally};
 use flow::Flows;
+use judge::{Evidence, Verdict};
 
 /// More failures in a row than this change nothing any more.
 const MOST_FAILURES: u32 = 6;

@@ -1,25 +1,17 @@
-//! The deterministic targets, on real traces, beside baselines and the oracle.
+//! Pools of like replicas over time: how well they are used, what they save against the static peak,
+//! and who is late or lost.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{Better, Row};
-use plimsoll_predict::Predictor;
 use plimsoll_sim::capacity::{
     Demand, Forecasting, Oracle, PoolOutcome, PoolSpec, Reactive, StaticPeak, Vpa, Work,
 };
 use plimsoll_sim::generate::Recipe;
 use plimsoll_sim::replay::predictor;
-use plimsoll_sim::serving::{
-    Clairvoyant, Host, HostOptions, LruByBytes, LruByCount, Outcome, Plimsoll, Policy, Scenario,
-    ShortestKeepAlive,
-};
 use plimsoll_sim::trace::Trace;
-use plimsoll_testkit::{report, trace as file};
 
-fn open(relative: &str) -> Option<Trace> {
-    file("validation", relative).map(|path| Trace::open(&path).unwrap())
-}
+use super::{judge, open};
 
 fn own(spec: &PoolSpec, demand: &Demand) -> PoolOutcome {
     let mut sizer = Forecasting::new(spec, predictor(spec.control).unwrap()).unwrap();
@@ -46,7 +38,7 @@ fn pool(name: &str, trace: &Trace, goal: f64) -> (PoolOutcome, f64) {
     let row = |name_: &str, better, figure: &dyn Fn(&PoolOutcome) -> f64, goal| {
         let row = Row::new(name_, figure(&own), "ratio", better).label("trace", name).goal(goal);
         let peers = all.iter().fold(row, |row, (peer, outcome)| row.peer(peer, figure(outcome)));
-        report(&peers);
+        judge(&peers);
     };
     row("target.utilization", Better::Higher, &PoolOutcome::utilization, goal);
     row("target.waste_reduction", Better::Higher, &saved, 0.4);
@@ -78,9 +70,9 @@ fn halves_of_mooncake_are_written_down_as_they_are() {
         let outcome = own(&spec, &demand);
         let oracle = Oracle::best(&spec, &demand, 0.0).unwrap().utilization();
         let row = Row::new("target.utilization", outcome.utilization(), "ratio", Better::Higher);
-        report(&row.label("trace", name).goal(0.85).peer("clairvoyant", oracle));
+        judge(&row.label("trace", name).goal(0.85).peer("clairvoyant", oracle));
         let row = Row::new("target.late_share", outcome.late_share(), "ratio", Better::Lower);
-        report(&row.label("trace", name).goal(0.001));
+        judge(&row.label("trace", name).goal(0.001));
         assert!(outcome.error_rate() < 0.001);
     }
 }
@@ -128,65 +120,9 @@ fn made_up_conversations_are_written_down_as_they_are() {
     }
     let label = |row: Row| row.label("trace", "generated-conversation");
     let row = Row::new("target.utilization", used, "ratio", Better::Higher).goal(0.85);
-    report(&label(row.peer("clairvoyant", oracle)));
+    judge(&label(row.peer("clairvoyant", oracle)));
     let row = |name: &str, value| Row::new(name, value, "ratio", Better::Lower).goal(0.001);
-    report(&label(row("target.late_share", late)));
-    report(&label(row("target.error_rate", failed)));
+    judge(&label(row("target.late_share", late)));
+    judge(&label(row("target.error_rate", failed)));
     assert!(failed < 0.001, "{failed}");
-}
-
-fn on_host(host: &Host, policy: &mut dyn Policy) -> Outcome {
-    Scenario::new(&host.engines, &host.jobs, host.config).run(policy).unwrap()
-}
-
-/// The share of warm requests on hosts from a trace, over seeds, by policy; and the same of late
-/// ones.
-fn hosts(name: &str, trace: &Trace, options: HostOptions) -> BTreeMap<&'static str, (f64, f64)> {
-    let mut sums: BTreeMap<&'static str, (f64, f64)> = BTreeMap::new();
-    for seed in 0..3 {
-        let host = Host::of(trace, &HostOptions { seed, ..options });
-        let limit = host.config.limit;
-        let forecasts = predictor(Duration::from_millis(250)).unwrap();
-        let policies: Vec<(&'static str, Box<dyn Policy>)> = vec![
-            ("plimsoll", Box::new(Plimsoll::new(limit, Some(forecasts)).unwrap())),
-            ("no-forecast", Box::new(Plimsoll::new(limit, None::<Predictor>).unwrap())),
-            ("off", Box::new(LruByBytes)),
-            ("lru-count", Box::new(LruByCount { count: 3 })),
-            ("one-at-a-time", Box::new(LruByCount { count: 1 })),
-            ("shortest-keep-alive", Box::new(ShortestKeepAlive::default())),
-            ("clairvoyant", Box::new(Clairvoyant::new(host.engines.len(), &host.jobs))),
-        ];
-        for (name, mut policy) in policies {
-            let outcome = on_host(&host, policy.as_mut());
-            let sum = sums.entry(name).or_default();
-            sum.0 += outcome.warm_hit_rate() / 3.0;
-            sum.1 += outcome.late_share(Duration::from_secs(10)) / 3.0;
-        }
-    }
-    let row = |name_: &str, better, figure: fn(&(f64, f64)) -> f64| {
-        let row = Row::new(name_, figure(&sums["plimsoll"]), "ratio", better).label("trace", name);
-        let peers = sums.iter().filter(|(peer, _)| **peer != "plimsoll");
-        peers.fold(row, |row, (peer, value)| row.peer(peer, figure(value)))
-    };
-    report(&row("target.cache_hit_rate", Better::Higher, |f| f.0).goal(0.85));
-    report(&row("target.host_late_share", Better::Lower, |f| f.1));
-    sums
-}
-
-#[test]
-fn models_are_found_warm_and_the_optimizer_does_no_harm() {
-    let options =
-        HostOptions { span: Duration::from_hours(1), rate: 0.3, ..HostOptions::default() };
-    let check = |relative: &str, goal: Option<f64>| {
-        let Some(trace) = open(relative) else { return };
-        let sums = hosts(relative, &trace, options);
-        let (own, off) = (sums["plimsoll"], sums["off"]);
-        assert!(own.0 >= off.0 - 0.02 && own.1 <= off.1 + 0.02, "{relative}: {sums:?}");
-        if let Some(goal) = goal {
-            assert!(own.0 > goal, "{relative}: {sums:?}");
-        }
-    };
-    check("serving/servegen_m-large_client_rates.csv.gz", Some(0.85));
-    check("serving/mooncake_conversation_lengths.csv.gz", None);
-    check("serving/azure_llm_2023_code.csv.gz", None);
 }
