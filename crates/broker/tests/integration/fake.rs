@@ -67,7 +67,8 @@ fn connection(stream: TcpStream) -> std::io::Result<()> {
             pause(body["pause_ms"].as_u64().unwrap_or(0));
             let threads = std::env::var("OMP_NUM_THREADS").unwrap_or_default();
             let authorized = headers.contains_key("authorization");
-            let said = json!({ "path": path, "body": body, "threads": threads, "authorized": authorized });
+            let said =
+                json!({ "path": path, "body": body, "threads": threads, "authorized": authorized });
             answer(&mut out, &said)?;
         }
     }
@@ -75,11 +76,18 @@ fn connection(stream: TcpStream) -> std::io::Result<()> {
 
 fn answer(out: &mut TcpStream, body: &Value) -> std::io::Result<()> {
     let text = body.to_string();
-    write!(out, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+    write!(
+        out,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
+        text.len()
+    )
 }
 
 fn stream_events(out: &mut TcpStream, count: u64, pause_ms: u64) -> std::io::Result<()> {
-    write!(out, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+    write!(
+        out,
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )?;
     for number in 0..count {
         let event = format!("data: {{\"n\":{number}}}\n\n");
         if write!(out, "{:x}\r\n{event}\r\n", event.len()).is_err() {

@@ -132,7 +132,13 @@ impl Broker {
         self.ask("POST", path, &[], body)
     }
 
-    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut reader = BufReader::new(self.send(method, path, headers, body));
         let head = head(&mut reader);
         let status = head.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -145,10 +151,17 @@ impl Broker {
     }
 
     /// Sends a request, and reads none of the answer.
-    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let extra: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let extra: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -167,12 +180,19 @@ impl Broker {
     /// The models that run, by name and state.
     pub(crate) fn running(&self) -> Vec<(String, String)> {
         let running = self.get("/running").json();
-        let row = |row: &Value| Some((row["model"].as_str()?.to_owned(), row["state"].as_str()?.to_owned()));
+        let row = |row: &Value| {
+            Some((row["model"].as_str()?.to_owned(), row["state"].as_str()?.to_owned()))
+        };
         running["running"].as_array().unwrap().iter().filter_map(row).collect()
     }
 
     /// Asks again and again until `holds`.
-    pub(crate) fn eventually<T: std::fmt::Debug>(&self, what: &str, look: impl Fn(&Self) -> T, holds: impl Fn(&T) -> bool) -> T {
+    pub(crate) fn eventually<T: std::fmt::Debug>(
+        &self,
+        what: &str,
+        look: impl Fn(&Self) -> T,
+        holds: impl Fn(&T) -> bool,
+    ) -> T {
         eventually(what, || look(self), holds)
     }
 }
@@ -185,7 +205,11 @@ impl Drop for Broker {
 }
 
 /// Looks again and again until `holds`.
-pub(crate) fn eventually<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, holds: impl Fn(&T) -> bool) -> T {
+pub(crate) fn eventually<T: std::fmt::Debug>(
+    what: &str,
+    look: impl Fn() -> T,
+    holds: impl Fn(&T) -> bool,
+) -> T {
     let (_kept, never) = channel::<()>();
     let mut seen = look();
     for _ in 0..600 {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Broker};
 
-const SMALL: &str = "[host]\nmemory = \"100Mi\"\n[server]\nstate = \"state\"\n[models.a]\nembedded = \"48Mi\"\n";
+const SMALL: &str =
+    "[host]\nmemory = \"100Mi\"\n[server]\nstate = \"state\"\n[models.a]\nembedded = \"48Mi\"\n";
 
 fn take(broker: &Broker, body: &Value) -> Answer {
     broker.post("/v1/leases", &body.to_string())
@@ -30,7 +31,10 @@ fn a_lease_is_taken_renewed_listed_and_given_back_once() {
     let id = lease["id"].as_str().unwrap();
     assert_eq!(lease["memory_bytes"], mib(60));
     let list = broker.get("/v1/leases").json();
-    assert_eq!((list["leases"][0]["id"].as_str(), list["leases"][0]["name"].as_str()), (Some(id), Some("job")));
+    assert_eq!(
+        (list["leases"][0]["id"].as_str(), list["leases"][0]["name"].as_str()),
+        (Some(id), Some("job"))
+    );
     assert_eq!(broker.post(&format!("/v1/leases/{id}/renew"), "").status, 200);
     let none = take(&broker, &json!({ "name": "other", "memory": "60Mi" }));
     assert_eq!(none.status, 503, "{none:?}");
@@ -58,11 +62,15 @@ fn a_lease_given_back_twice_is_subtracted_once() {
 #[test]
 fn a_renewal_after_the_expiry_revives_nothing() {
     let broker = Broker::start(SMALL);
-    let lease = take(&broker, &json!({ "name": "late", "memory": "30Mi", "ttl_seconds": 0.3 })).json();
+    let lease =
+        take(&broker, &json!({ "name": "late", "memory": "30Mi", "ttl_seconds": 0.3 })).json();
     broker.eventually("it has expired", promised, |promised| *promised == 0);
     let path = format!("/v1/leases/{}/renew", lease["id"].as_str().unwrap());
     let renewed = broker.post(&path, "");
-    assert_eq!((renewed.status, renewed.json()["error"]["code"].as_str()), (409, Some("lease_ended")));
+    assert_eq!(
+        (renewed.status, renewed.json()["error"]["code"].as_str()),
+        (409, Some("lease_ended"))
+    );
     assert_eq!(promised(&broker), 0);
 }
 

@@ -29,9 +29,11 @@ fn promised(engine: &Value) -> u64 {
 fn an_estimate_twice_too_large_is_corrected() {
     let broker = Broker::start(&fake_with("200Mi", 90 << 20, "[host]\nmemory = \"260Mi\"\n"));
     assert_eq!(broker.embed("fake").status, 200);
-    broker.eventually("the lease shrinks", |b| promised(&engine(b, "fake")), |held| {
-        (90 << 20..120 << 20).contains(held)
-    });
+    broker.eventually(
+        "the lease shrinks",
+        |b| promised(&engine(b, "fake")),
+        |held| (90 << 20..120 << 20).contains(held),
+    );
     broker.post("/api/models/unload/fake", "");
     let believed = engine(&broker, "fake")["believed"]["memory"].as_u64().unwrap();
     assert!((90 << 20..120 << 20).contains(&believed), "{believed}");
@@ -43,7 +45,11 @@ fn an_estimate_twice_too_large_is_corrected() {
 fn an_estimate_twice_too_small_is_corrected() {
     let broker = Broker::start(&fake_with("45Mi", 90 << 20, "[host]\nmemory = \"260Mi\"\n"));
     assert_eq!(broker.embed("fake").status, 200);
-    broker.eventually("the lease grows", |b| promised(&engine(b, "fake")), |held| *held >= 90 << 20);
+    broker.eventually(
+        "the lease grows",
+        |b| promised(&engine(b, "fake")),
+        |held| *held >= 90 << 20,
+    );
     let status = broker.get("/api/status").json();
     assert_eq!(status["invariants_broken"], 0, "{status}");
 }
@@ -66,7 +72,10 @@ fn eviction_is_by_bytes_not_by_count() {
 fn an_evicted_engine_is_not_resurrected() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().canonicalize().unwrap();
-    let more = format!("folder = {:?}\nkeep_alive = \"1s\"\n[models.other]\nembedded = \"12Mi\"\n", place.display().to_string());
+    let more = format!(
+        "folder = {:?}\nkeep_alive = \"1s\"\n[models.other]\nembedded = \"12Mi\"\n",
+        place.display().to_string()
+    );
     let broker = Broker::start(&fake_with("64Mi", 1 << 20, &more));
     assert_eq!(broker.embed("fake").status, 200);
     assert!(!processes_in(&place).is_empty());
@@ -102,9 +111,11 @@ fn one_tenant_that_floods_does_not_starve_another() {
     let flood: Vec<_> = (0..60)
         .map(|_| broker.send("POST", "/v1/embeddings", &[("x-plimsoll-tenant", "flood")], body))
         .collect();
-    broker.eventually("the line is long", |b| b.get("/api/status").json(), |status| {
-        status["requests"]["waiting"].as_u64().unwrap_or(0) > 40
-    });
+    broker.eventually(
+        "the line is long",
+        |b| b.get("/api/status").json(),
+        |status| status["requests"]["waiting"].as_u64().unwrap_or(0) > 40,
+    );
     let quiet = broker.ask("POST", "/v1/embeddings", &[("x-plimsoll-tenant", "quiet")], body);
     assert_eq!(quiet.status, 200);
     let left = broker.get("/api/status").json()["requests"]["waiting"].as_u64().unwrap();
@@ -135,9 +146,11 @@ fn a_hung_engine_is_replaced() {
     assert_eq!(broker.embed("a").status, 200);
     let pid = broker.get("/running").json()["running"][0]["engine"]["pid"].as_i64().unwrap();
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::STOP).unwrap();
-    broker.eventually("another process serves", |b| b.get("/running").json(), |running| {
-        running["running"][0]["engine"]["pid"].as_i64().is_some_and(|now| now != pid)
-    });
+    broker.eventually(
+        "another process serves",
+        |b| b.get("/running").json(),
+        |running| running["running"][0]["engine"]["pid"].as_i64().is_some_and(|now| now != pid),
+    );
     assert_eq!(broker.embed("a").status, 200);
     assert!(broker.get("/api/why/a").text.contains("probes missed"));
 }
@@ -158,11 +171,17 @@ fn no_engine_outlives_a_broker_that_is_killed() {
 /// What another program takes lowers the line: nothing is loaded into memory that is not there.
 #[test]
 fn what_other_programs_take_lowers_the_line() {
-    let broker = Broker::start("[host]\nmemory = \"100%\"\nreserve = \"0\"\n[models.a]\nembedded = \"12Mi\"\n");
+    let broker = Broker::start(
+        "[host]\nmemory = \"100%\"\nreserve = \"0\"\n[models.a]\nembedded = \"12Mi\"\n",
+    );
     let read = |broker: &Broker| {
         let snapshot = broker.get("/api/status").json()["status"]["snapshot"].clone();
         let number = |path: &Value| path["memory"].as_u64().unwrap_or(0);
-        (number(&snapshot["capacity"]), number(&snapshot["used"]), number(&snapshot["pool"]["limit"]))
+        (
+            number(&snapshot["capacity"]),
+            number(&snapshot["used"]),
+            number(&snapshot["pool"]["limit"]),
+        )
     };
     broker.eventually("the line is below what others leave", read, |(capacity, used, limit)| {
         *limit > 0 && *limit <= capacity.saturating_sub(*used) + (64 << 20)
@@ -181,9 +200,11 @@ fn page_cache_is_not_counted_as_used() {
         fake::command().trim_start_matches('[').trim_end_matches(']').to_owned(),
     ));
     assert_eq!(broker.embed("fake").status, 200);
-    let used = broker.eventually("it is measured", |b| engine(b, "fake")["used"]["memory"].as_u64(), |used| {
-        used.is_some_and(|used| used > 0)
-    });
+    let used = broker.eventually(
+        "it is measured",
+        |b| engine(b, "fake")["used"]["memory"].as_u64(),
+        |used| used.is_some_and(|used| used > 0),
+    );
     assert!(used.unwrap() < 24 << 20, "{used:?}");
 }
 

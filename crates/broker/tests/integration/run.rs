@@ -28,10 +28,16 @@ fn holders(folder: &Path) -> usize {
 fn holding(folder: &Path, name: &str, memory: &str) -> Child {
     let args = ["--budget", "100Mi", "--name", name, "--memory", memory, "--", "cat"];
     let child = alone(folder, &args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    eventually("it holds its lease", || ledger(folder).to_string(), |text| {
-        text.split("waiters").next().unwrap_or_default().contains(name)
-            || serde_json::from_str::<serde_json::Value>(text).unwrap()["leases"].to_string().contains(name)
-    });
+    eventually(
+        "it holds its lease",
+        || ledger(folder).to_string(),
+        |text| {
+            text.split("waiters").next().unwrap_or_default().contains(name)
+                || serde_json::from_str::<serde_json::Value>(text).unwrap()["leases"]
+                    .to_string()
+                    .contains(name)
+        },
+    );
     child
 }
 
@@ -59,13 +65,19 @@ fn the_exit_code_and_the_threads_are_the_commands() {
 fn those_who_do_not_fit_wait_in_line_and_say_for_what() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = holding(folder.path(), "first", "70Mi");
-    let args = ["--budget", "100Mi", "--name", "no", "--memory", "50Mi", "--wait", "300ms", "--", "true"];
+    let args =
+        ["--budget", "100Mi", "--name", "no", "--memory", "50Mi", "--wait", "300ms", "--", "true"];
     let (code, _, err) = output(&mut alone(folder.path(), &args));
     assert_eq!(code, Some(75), "{err}");
     assert!(err.contains("waits at position 1: memory: asks 50 MiB, 30 MiB free"), "{err}");
     let args = ["--budget", "100Mi", "--name", "second", "--memory", "50Mi", "--", "echo", "ran"];
-    let second = alone(folder.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("it waits", || ledger(folder.path())["waiters"].to_string(), |text| text.contains("second"));
+    let second =
+        alone(folder.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(
+        "it waits",
+        || ledger(folder.path())["waiters"].to_string(),
+        |text| text.contains("second"),
+    );
     drop(first.stdin.take());
     assert!(first.wait().unwrap().success());
     let output = second.wait_with_output().unwrap();
@@ -79,7 +91,8 @@ fn a_run_that_is_killed_takes_its_command_along_and_leaves_no_lease() {
     let mut first = holding(folder.path(), "killed", "70Mi");
     first.kill().unwrap();
     first.wait().unwrap();
-    let args = ["--budget", "100Mi", "--name", "next", "--memory", "70Mi", "--wait", "20s", "--", "true"];
+    let args =
+        ["--budget", "100Mi", "--name", "next", "--memory", "70Mi", "--wait", "20s", "--", "true"];
     let (code, _, err) = output(&mut alone(folder.path(), &args));
     assert_eq!(code, Some(0), "{err}");
 }
@@ -90,7 +103,10 @@ fn what_was_measured_is_what_auto_asks_for_next() {
     let program = "import time\nx = bytearray(40 << 20)\ntime.sleep(1.5)\n";
     let python = Command::new("python3").arg("--version").output();
     if python.is_err() {
-        plimsoll_testkit::skip("what_was_measured_is_what_auto_asks_for_next", "there is no python3");
+        plimsoll_testkit::skip(
+            "what_was_measured_is_what_auto_asks_for_next",
+            "there is no python3",
+        );
         return;
     }
     let args = ["--name", "learner", "--memory", "200Mi", "--", "python3", "-c", program];
@@ -122,14 +138,18 @@ fn a_broker_is_asked_where_one_runs() {
     let leases = broker.get("/v1/leases").json();
     assert_eq!(leases["leases"][0]["name"], "first", "{leases}");
     let second = with("second", "60Mi", &["sh", "-c", "exit 5"]).spawn().unwrap();
-    broker.eventually("it waits", |b| b.get("/v1/leases").json(), |list| {
-        list["waiters"][0]["name"] == "second"
-    });
+    broker.eventually(
+        "it waits",
+        |b| b.get("/v1/leases").json(),
+        |list| list["waiters"][0]["name"] == "second",
+    );
     let pid = rustix::process::Pid::from_raw(first.id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(143), "the signal is passed on");
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(5));
-    broker.eventually("nothing is held", |b| b.get("/v1/leases").json(), |list| {
-        list["leases"].as_array().is_some_and(Vec::is_empty)
-    });
+    broker.eventually(
+        "nothing is held",
+        |b| b.get("/v1/leases").json(),
+        |list| list["leases"].as_array().is_some_and(Vec::is_empty),
+    );
 }

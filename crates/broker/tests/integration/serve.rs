@@ -56,7 +56,10 @@ fn what_can_never_fit_is_refused_at_once_and_another_stands_in() {
     assert_eq!(refused.status, 422, "{refused:?}");
     let error = refused.json();
     assert_eq!(error["error"]["code"], "never_fits");
-    assert!(error["error"]["message"].as_str().unwrap().contains("the limit is 100 MiB"), "{error}");
+    assert!(
+        error["error"]["message"].as_str().unwrap().contains("the limit is 100 MiB"),
+        "{error}"
+    );
     let stood_in = broker.embed("huge");
     assert_eq!((stood_in.status, stood_in.header("x-plimsoll-model")), (200, Some("a")));
     let unknown = broker.embed("nobody");
@@ -102,7 +105,8 @@ fn a_command_is_served_and_its_stream_passed_on_as_it_comes() {
     // Two more pauses lie between the first event and the end: the first did not wait for them.
     let running = broker.get("/running").json();
     assert_eq!(running["running"][0]["in_progress"], 1, "{running}");
-    let rest: Vec<_> = reader.lines().map_while(Result::ok).filter(|line| line.contains("data:")).collect();
+    let rest: Vec<_> =
+        reader.lines().map_while(Result::ok).filter(|line| line.contains("data:")).collect();
     assert_eq!(rest.len(), 2, "{rest:?}");
 }
 
@@ -116,12 +120,16 @@ fn a_client_that_goes_away_stops_the_engine_and_frees_its_slot() {
     let mut reader = BufReader::new(broker.send("POST", "/v1/completions", &[], body));
     head(&mut reader);
     drop(reader);
-    broker.eventually("the engine noticed", |_| std::fs::read_to_string(&tells), |told| {
-        told.as_ref().is_ok_and(|told| told.contains("client gone"))
-    });
-    broker.eventually("its slot is free", |broker| broker.get("/running").json(), |running| {
-        running["running"][0]["in_progress"] == 0
-    });
+    broker.eventually(
+        "the engine noticed",
+        |_| std::fs::read_to_string(&tells),
+        |told| told.as_ref().is_ok_and(|told| told.contains("client gone")),
+    );
+    broker.eventually(
+        "its slot is free",
+        |broker| broker.get("/running").json(),
+        |running| running["running"][0]["in_progress"] == 0,
+    );
     let status = broker.get("/api/status").json();
     assert_eq!(status["requests"]["in_progress"], 0, "{status}");
 }
@@ -150,14 +158,18 @@ fn an_engine_that_ends_is_replaced_and_one_that_cannot_start_says_why() {
     let loads = loads["events"].as_array().unwrap().iter().filter(|e| e["kind"] == "load").count();
     assert_eq!(loads, 1, "the second request did not begin another load");
     let health = broker.get("/health").json();
-    assert_eq!((health["state"].as_str(), health["failing"][0]["model"].as_str()), (Some("degraded"), Some("bad")));
+    assert_eq!(
+        (health["state"].as_str(), health["failing"][0]["model"].as_str()),
+        (Some("degraded"), Some("bad"))
+    );
 }
 
 #[test]
 fn a_stop_finishes_what_has_begun_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().canonicalize().unwrap();
-    let mut broker = Broker::start(&with_fake(&format!("folder = {:?}\n", place.display().to_string())));
+    let mut broker =
+        Broker::start(&with_fake(&format!("folder = {:?}\n", place.display().to_string())));
     let body = r#"{"model":"fake","stream":true,"stream_events":10,"pause_ms":100}"#;
     let mut reader = BufReader::new(broker.send("POST", "/v1/completions", &[], body));
     head(&mut reader);
@@ -208,16 +220,26 @@ fn a_load_that_takes_long_says_how_far_it_is() {
     assert!(early.header("retry-after").is_some());
     let error = early.json();
     assert_eq!(error["error"]["code"], "no_room", "{error}");
-    assert!(["starting", "waiting"].contains(&error["loading"]["state"].as_str().unwrap()), "{error}");
-    assert!(error["loading"]["eta_seconds"].is_null(), "nobody knows before the first load: {error}");
+    assert!(
+        ["starting", "waiting"].contains(&error["loading"]["state"].as_str().unwrap()),
+        "{error}"
+    );
+    assert!(
+        error["loading"]["eta_seconds"].is_null(),
+        "nobody knows before the first load: {error}"
+    );
     assert_eq!(broker.embed("a").status, 200);
     broker.post("/api/models/unload/a", "");
     let second = broker.ask("POST", "/v1/embeddings", &wait, r#"{"model":"a","input":"x"}"#);
     assert_eq!(second.status, 503, "{second:?}");
-    broker.eventually("an estimate", |b| b.post("/api/models/load/a", "").json(), |loading| {
-        loading["loading"]["eta_seconds"].as_f64().is_some_and(|eta| eta > 0.0)
-            || loading["loading"]["state"] == "ready"
-    });
+    broker.eventually(
+        "an estimate",
+        |b| b.post("/api/models/load/a", "").json(),
+        |loading| {
+            loading["loading"]["eta_seconds"].as_f64().is_some_and(|eta| eta > 0.0)
+                || loading["loading"]["state"] == "ready"
+        },
+    );
 }
 
 #[test]
@@ -232,14 +254,32 @@ fn a_check_names_every_mistake_by_line_and_key() {
             assert!(out.contains(part) || err.contains(part), "{part:?} is not in {out}{err}");
         }
     };
-    check("[host]\nmemory = \"80%\"\n[models.a]\nembedded = \"64Mi\"\n", 0, &["1 models, nothing wrong", "\"mistakes\":[]"]);
+    check(
+        "[host]\nmemory = \"80%\"\n[models.a]\nembedded = \"64Mi\"\n",
+        0,
+        &["1 models, nothing wrong", "\"mistakes\":[]"],
+    );
     let wrong = "[host]\nmemory = \"4Gx\"\n[models.a]\nslots = 0\n";
-    check(wrong, 2, &["line 2: host.memory", "line 3: models.a.engine", "line 4: models.a.slots", "\"key\":\"host.memory\""]);
-    check("[models.a]\ncommand = [\"nosuchprogram\"]\n", 0, &["note: models.a: there is no program nosuchprogram"]);
+    check(
+        wrong,
+        2,
+        &[
+            "line 2: host.memory",
+            "line 3: models.a.engine",
+            "line 4: models.a.slots",
+            "\"key\":\"host.memory\"",
+        ],
+    );
+    check(
+        "[models.a]\ncommand = [\"nosuchprogram\"]\n",
+        0,
+        &["note: models.a: there is no program nosuchprogram"],
+    );
     let (code, out, _) = output(&mut plimsoll(&["check", "--schema"]));
     assert_eq!(code, Some(0));
     serde_json::from_str::<serde_json::Value>(&out).unwrap();
-    let (code, _, err) = output(plimsoll(&["serve", "--config", "nowhere.toml"]).current_dir(folder.path()));
+    let (code, _, err) =
+        output(plimsoll(&["serve", "--config", "nowhere.toml"]).current_dir(folder.path()));
     assert_eq!(code, Some(2));
     assert!(err.contains("there is no nowhere.toml; `plimsoll init` writes one"), "{err}");
 }
@@ -248,7 +288,11 @@ fn a_check_names_every_mistake_by_line_and_key() {
 fn pipelined_and_broken_requests_hurt_nobody() {
     let broker = Broker::start("[models.a]\nembedded = \"12Mi\"\n");
     let mut broken = TcpStream::connect(broker.address).unwrap();
-    broken.write_all(b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"model\"").unwrap();
+    broken
+        .write_all(
+            b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"model\"",
+        )
+        .unwrap();
     drop(broken);
     let mut nonsense = TcpStream::connect(broker.address).unwrap();
     nonsense.write_all(b"\x16\x03\x01\x00\xff\r\n\r\n").unwrap();
