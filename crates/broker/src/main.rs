@@ -1,5 +1,6 @@
 //! The `plimsoll` binary: engines as processes, under leases, behind one HTTP front.
 
+mod adopt;
 mod cli;
 mod client;
 mod config;
@@ -50,6 +51,12 @@ fn main() -> ExitCode {
             Err(error) => complain(&error.to_string(), USAGE),
         },
         Command::Serve(args) => serve::run(&args),
+        Command::Ps(args) => cli::ps::run(&args),
+        Command::Why(args) => cli::why::run(&args),
+        Command::Top(args) => cli::top::run(&args),
+        Command::Profile(args) => cli::profile::run(&args),
+        Command::Adopt(args) => cli::adopt::run(&args),
+        Command::Init(args) => cli::init::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Hold(args) => complain(&hold::hold(&args), NOT_FOUND),

@@ -10,6 +10,7 @@ use plimsoll_core_types::{
 };
 
 use super::reader::{Reader, Section};
+use crate::adopt::Kind;
 
 /// A model that can be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,8 @@ pub(crate) enum EngineConfig {
         prefix: String,
         /// The path that answers when it is well.
         health: String,
+        /// What it is, where its memory can be freed by its own verbs.
+        kind: Option<Kind>,
     },
     /// The embedded engine, with weights of this size.
     Embedded { weights: Bytes },
@@ -162,6 +165,7 @@ fn engine(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<EngineCo
     let folder = section.parse("folder", reader);
     let port = section.whole("port", 1..=65535, reader);
     let health: Option<String> = section.parse("health", reader);
+    let engine_kind: Option<Kind> = section.parse("kind", reader);
     let has = |key| section.has(key);
     let said: Vec<_> = ["command", "url", "embedded"].into_iter().filter(|key| has(key)).collect();
     let kind = match said[..] {
@@ -177,10 +181,10 @@ fn engine(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<EngineCo
     };
     let allowed: &[&str] = match kind {
         "command" => &["env", "folder", "port", "health"],
-        "url" => &["health"],
+        "url" => &["health", "kind"],
         _ => &[],
     };
-    for key in ["env", "folder", "port", "health"] {
+    for key in ["env", "folder", "port", "health", "kind"] {
         if section.has(key) && !allowed.contains(&key) {
             section.object(key, format!("it means nothing for an engine by {kind}"), reader);
         }
@@ -188,7 +192,8 @@ fn engine(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<EngineCo
     if health.as_ref().is_some_and(|path| !path.starts_with('/')) {
         section.object("health", "it must be a path that begins with /".to_owned(), reader);
     }
-    let health = health.unwrap_or_else(|| "/health".to_owned());
+    let usual = engine_kind.map_or("/health", Kind::health);
+    let health = health.unwrap_or_else(|| usual.to_owned());
     if command.as_ref().is_some_and(Vec::is_empty) {
         section.object("command", "it is empty; name a program".to_owned(), reader);
         return None;
@@ -199,7 +204,7 @@ fn engine(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<EngineCo
         return Some(EngineConfig::Command { command, health, env, folder, port });
     }
     if let Some(Url { authority, prefix }) = url {
-        return Some(EngineConfig::Url { authority, prefix, health });
+        return Some(EngineConfig::Url { authority, prefix, health, kind: engine_kind });
     }
     embedded.map(|weights| EngineConfig::Embedded { weights })
 }

@@ -17,6 +17,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::keeper;
 use super::spec::{CommandSpec, EngineCommand, EngineSpec, ModelSpec};
 use super::words::LastWords;
+use crate::adopt::Engine;
 use crate::http::{Target, call_once};
 
 /// How long an engine may take to say which port it listens on.
@@ -69,6 +70,8 @@ pub(crate) struct EngineProcess {
     target: Arc<Target>,
     health: String,
     words: LastWords,
+    /// Somebody else's engine, which frees memory by its own verbs, and what it calls the model.
+    adopted: Option<(Engine, String)>,
 }
 
 /// A process of ours, the leader of a group of its own.
@@ -97,19 +100,33 @@ impl EngineProcess {
         match &spec.engine {
             EngineSpec::Embedded { .. } => Self::embedded(command, spec, threads).await,
             EngineSpec::Command(program) => Self::program(command, spec, program, threads).await,
-            EngineSpec::Url { authority, prefix, .. } => {
+            EngineSpec::Url { authority, prefix, kind, name, .. } => {
                 let target = resolve(authority, prefix).await.map_err(|cause| {
                     let (model, authority) = (spec.id.clone(), authority.clone());
                     LaunchError::Resolve { model, authority, cause }
                 })?;
-                Ok(Self::new(spec, None, target, LastWords::default()))
+                let mut process = Self::new(spec, None, target, LastWords::default());
+                process.adopted = kind.map(|kind| {
+                    let target = Arc::clone(&process.target);
+                    (Engine { kind, target }, name.clone())
+                });
+                process.wake_up().await;
+                Ok(process)
             }
+        }
+    }
+
+    /// Has an engine that sleeps take back its memory. One that can't says so by its health.
+    async fn wake_up(&self) {
+        let Some((engine, _)) = &self.adopted else { return };
+        if let Err(error) = engine.take_back().await {
+            tracing::warn!(model = %self.model, %error, "it was not woken up");
         }
     }
 
     fn new(spec: &ModelSpec, child: Option<OwnChild>, target: Target, words: LastWords) -> Self {
         let (model, health) = (spec.id.clone(), spec.engine.health().to_owned());
-        Self { model, child, target: Arc::new(target), health, words }
+        Self { model, child, target: Arc::new(target), health, words, adopted: None }
     }
 
     async fn embedded(
@@ -219,8 +236,13 @@ impl EngineProcess {
     }
 
     /// Ends it, and waits until the operating system has taken its memory back. Where it is not
-    /// ours, it goes on.
+    /// ours, it goes on, and is asked to free the model's memory where it has a verb for that.
     pub(crate) async fn kill(mut self) {
+        if let Some((engine, name)) = &self.adopted
+            && let Err(error) = engine.free(name).await
+        {
+            tracing::warn!(model = %self.model, %error, "its memory was not freed");
+        }
         let Some(own) = &mut self.child else { return };
         if own.asks_first {
             own.signal(Signal::TERM);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use plimsoll_core_types::{Bytes, ModelId, Priority, ResourceVector, TenantId};
 
+use crate::adopt::Kind;
+
 /// A model that can be loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ModelSpec {
@@ -53,6 +55,10 @@ pub(crate) enum EngineSpec {
         prefix: String,
         /// The path that answers when it is well.
         health: String,
+        /// What it is, where its memory can be freed by its own verbs.
+        kind: Option<Kind>,
+        /// What it calls the model.
+        name: String,
     },
 }
 

@@ -25,6 +25,18 @@ type Shared = State<Arc<Broker>>;
 /// What stands for "never" where a date must be written.
 const NEVER: Duration = Duration::from_hours(24 * 365 * 100);
 
+/// The web page. It holds nothing of the broker's: what it shows it asks for, with a token where
+/// one is needed.
+pub(crate) async fn page() -> Response {
+    const PAGE: &str = include_str!("../web/page.html");
+    let policy = "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
+    ];
+    (headers, PAGE).into_response()
+}
+
 /// Whether the broker takes requests, and which models can't be had.
 pub(crate) async fn health(State(broker): Shared) -> Response {
     let failing: Vec<Value> =

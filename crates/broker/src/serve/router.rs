@@ -42,6 +42,7 @@ pub(crate) fn router(broker: Arc<Broker>) -> Router {
         .route("/v1/responses", post(proxy));
     Router::new()
         .route("/health", get(admin::health))
+        .route("/", get(admin::page))
         .merge(guarded)
         .merge(proxied)
         .fallback(nowhere)

@@ -139,7 +139,7 @@ fn spec(model: &ModelConfig, budget: &ResourceVector) -> ModelSpec {
     };
     ModelSpec {
         id: model.id.clone(),
-        engine: engine(&model.engine),
+        engine: engine(model),
         declared,
         slots: model.slots,
         load_time: None,
@@ -151,13 +151,14 @@ fn spec(model: &ModelConfig, budget: &ResourceVector) -> ModelSpec {
     }
 }
 
-fn engine(engine: &EngineConfig) -> EngineSpec {
-    match engine.clone() {
+fn engine(model: &ModelConfig) -> EngineSpec {
+    match model.engine.clone() {
         EngineConfig::Command { command, health, env, folder, port } => {
             EngineSpec::Command(CommandSpec { command, env, folder, port, health })
         }
-        EngineConfig::Url { authority, prefix, health } => {
-            EngineSpec::Url { authority, prefix, health }
+        EngineConfig::Url { authority, prefix, health, kind } => {
+            let name = model.upstream.clone().unwrap_or_else(|| model.id.to_string());
+            EngineSpec::Url { authority, prefix, health, kind, name }
         }
         EngineConfig::Embedded { weights } => EngineSpec::Embedded { weights, rounds: 2, seed: 1 },
     }
