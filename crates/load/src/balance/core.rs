@@ -23,7 +23,7 @@ const REFRESH_EVERY: Duration = Duration::from_millis(10);
 const REFRESH_AT_ONCE: usize = 16;
 /// Where others send to the same backends, a place is as good as the best when it would be done
 /// this share of a typical request later at most.
-const NEARLY: f64 = 0.15;
+const NEARLY: f64 = 0.1;
 /// Moments in the busy argmin are counted from an epoch no older than this, which keeps them exact
 /// to some 60 nanoseconds.
 const EPOCH: Duration = Duration::from_secs(1);
@@ -294,7 +294,7 @@ impl Core {
         }
         let place = match self.config.sharing {
             Sharing::Sole => first,
-            Sharing::Shared => self.nearly(first),
+            Sharing::Shared => self.nearly(first, own),
         };
         let (place, own) = self.cached(work, own, place as u32);
         Ok(self.begin_at(place, own, work, false))
@@ -334,16 +334,18 @@ impl Core {
         Some(self.candidates[picked.min(last)].place as u32)
     }
 
-    /// Of the places that are nearly as good as `best`, the one that this balancer prefers: others
-    /// prefer others, so they do not all go to the same one before they hear of each other.
-    fn nearly(&self, best: usize) -> usize {
-        let Some(winner) = self.idle.min() else { return best };
-        let bound = Score::new(f64::from(winner.score.nanos()) + self.fleet.typical * NEARLY);
+    /// Of the places that are nearly as good as `best` for `work`, the one that this balancer
+    /// prefers: others prefer others, so they do not all go to the same one before they hear of
+    /// each other.
+    fn nearly(&mut self, best: usize, work: f64) -> usize {
+        let slot = &self.slots[best];
+        let Some(done) = slot.completion(work, &self.fleet, self.latest) else { return best };
+        let bound = done + self.fleet.typical * NEARLY;
         let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
         let mut chosen = (u64::MAX, best);
-        self.idle.near(bound, 256, |winner| {
-            chosen = chosen.min((preferred(winner.place), winner.place));
-            bound
+        let now = self.since_epoch() as f32;
+        self.lines.near(work as f32, now, bound as f32, |place| {
+            chosen = chosen.min((preferred(place), place));
         });
         chosen.1
     }

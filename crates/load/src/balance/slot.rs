@@ -23,6 +23,8 @@ const MEASURED_FOR: f64 = 10e9;
 const IDLE_HALF_LIFE: f64 = 10e9;
 /// Work in progress is taken to be at most this many times what was expected of it.
 const SURELY: f64 = 4.0;
+/// Requests that others are taken to have sent to a backend since it was heard of.
+const UNHEARD: f64 = 0.5;
 /// How slow a backend is taken to be at the beginning of its slow start.
 const SLOW_START: f64 = 10.0;
 
@@ -205,6 +207,7 @@ impl Slot {
         if self.foreign.known {
             // Others may have taken a slot that was free when it was counted: a hinge with a round
             // edge makes the last free slots worth less than the first.
+            let before = before + UNHEARD;
             return now + f64::midpoint(before, before.hypot(1.0)) * between;
         }
         if before <= 0.0 {
