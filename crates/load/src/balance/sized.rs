@@ -171,6 +171,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn the_first_is_that_of_a_plain_scan(
             writes in prop::collection::vec((0_usize..150, line(), 0_u16..300, 0_u16..100), 1..200)

@@ -86,6 +86,8 @@ pub(super) struct Slot {
     pub(super) state: State,
     pub(super) slots: f64,
     pub(super) in_flight: u32,
+    /// The count of dispatches when it was last chosen.
+    pub(super) age: u16,
     /// Nanoseconds of work in progress, at pace 1.
     pub(super) backlog: f64,
     pub(super) foreign: Foreign,
@@ -159,6 +161,7 @@ impl Slot {
             state: State::Open,
             slots: config.slots.clamp(1, 1 << 20) as f64,
             in_flight: 0,
+            age: 0,
             backlog: 0.0,
             foreign: Foreign::default(),
             free_at: [0.0; LANES],
