@@ -9,6 +9,8 @@ mod random;
 pub mod scenario;
 mod service;
 mod sync;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trend;
 
 #[cfg(loom)]
@@ -16,6 +18,6 @@ pub use admit::model;
 pub use admit::{Admission, AdmissionConfig, AdmissionStatus, Demand, Permit, Refused};
 pub use balance::{
     BackendConfig, BackendReport, BackendStatus, Balancer, BalancerConfig, Binding, Dispatch,
-    DispatchError, EjectionConfig, MAX_CACHED, Sharing, Standing, Work, Zone,
+    DispatchError, EjectionConfig, MAX_CACHED, Sessions, Sharing, Standing, Work, Zone,
 };
 pub use service::{LoadConfig, LoadService};

@@ -2,6 +2,9 @@
 
 #[path = "integration/alerts.rs"]
 mod alerts;
+#[cfg(feature = "tower")]
+#[path = "integration/tower.rs"]
+mod tower;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,7 +30,7 @@ async fn request(
 ) {
     let priority = [Priority::Low, Priority::Normal, Priority::High][number % 3];
     let tenant = TenantId::new(&format!("t{}", number % 5)).unwrap();
-    let deadline = (number % 4 == 0).then(|| clock.now() + Duration::from_secs(20));
+    let deadline = number.is_multiple_of(4).then(|| clock.now() + Duration::from_secs(20));
     let Ok(_permit) = admission.admit_for(Demand { priority, tenant, deadline }).await else {
         tally.refused.fetch_add(1, Ordering::Relaxed);
         return;

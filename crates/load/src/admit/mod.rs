@@ -129,6 +129,7 @@ impl Admission {
     }
 
     /// A permit now, or none: where all are out, or others wait for one.
+    #[inline]
     pub fn try_admit(&self) -> Option<Permit<&Self>> {
         self.take().then(|| Permit::new(self))
     }
@@ -194,6 +195,7 @@ impl Admission {
     }
 
     /// Takes a free permit, past nobody.
+    #[inline]
     fn take(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let mut state = self.state.load(Ordering::Relaxed);
@@ -214,6 +216,7 @@ impl Admission {
     }
 
     /// Gives a permit back, to whoever is next where somebody waits.
+    #[inline]
     pub(crate) fn give_back(&self) {
         if self.state.fetch_sub(1, Ordering::Release) & WAITED_FOR != 0 {
             self.serve();

@@ -84,6 +84,8 @@ fn tenant(number: u8) -> TenantId {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn permits_are_conserved_lines_bounded_and_nobody_is_forgotten(
         steps in prop::collection::vec(step(), 1..300),

@@ -23,12 +23,15 @@ const REFRESH_EVERY: Duration = Duration::from_millis(10);
 const REFRESH_AT_ONCE: usize = 16;
 /// Where others send to the same backends, a place is as good as the best when it would be done
 /// this share of a typical request later at most.
-const NEARLY: f64 = 0.15;
+const NEARLY: f64 = 0.1;
 /// Moments in the busy argmin are counted from an epoch no older than this, which keeps them exact
 /// to some 60 nanoseconds.
 const EPOCH: Duration = Duration::from_secs(1);
 /// How quickly the typical work follows the mean of what is seen.
 const TYPICAL_FOLLOWS: f64 = 1.0 / 64.0;
+
+/// No replica's number.
+pub(super) const NOBODY: u64 = u64::MAX;
 
 /// How a dispatch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +73,17 @@ pub(super) struct Core {
     /// The same by any size.
     lines: Lines,
     epoch: Timestamp,
+    /// The place that was said to be the best.
+    best: Option<usize>,
     slots: Vec<Slot>,
     places: HashMap<ReplicaId, u32>,
     vacant: Vec<u32>,
     fleet: Fleet,
-    /// Counts writes, to order equal scores by age.
+    /// Counts dispatches, to order equal scores by age.
     age: u16,
     ejected: usize,
+    /// Whether backends have come, gone, or changed their standing.
+    changed: bool,
     probing: Vec<u32>,
     next_refresh: Timestamp,
     /// When the first ejected backend may be probed.
@@ -105,12 +112,14 @@ impl Core {
             busy: Argmin::new(),
             lines: Lines::default(),
             epoch: Timestamp::ZERO,
+            best: None,
             slots: Vec::new(),
             places: HashMap::new(),
             vacant: Vec::new(),
             fleet,
             age: 0,
             ejected: 0,
+            changed: false,
             probing: Vec::new(),
             next_refresh: Timestamp::ZERO,
             next_return: Timestamp::MAX,
@@ -138,10 +147,26 @@ impl Core {
                 line.idle = completion.base as f32;
             }
         }
-        self.age = self.age.wrapping_add(1);
-        self.idle.set(place as usize, scores[0], self.age);
-        self.busy.set(place as usize, scores[1], self.age);
+        let age = slot.age;
+        self.idle.set(place as usize, scores[0], age);
+        self.busy.set(place as usize, scores[1], age);
         self.lines.set(place as usize, line);
+    }
+
+    /// Of equals, this one comes last now.
+    fn comes_last(&mut self, place: u32) {
+        self.age = self.age.wrapping_add(1);
+        self.slots[place as usize].age = self.age;
+    }
+
+    /// Slots of backends in rotation, where they may have changed since this was last asked.
+    pub(super) fn changed_slots(&mut self) -> Option<usize> {
+        std::mem::take(&mut self.changed).then(|| self.open_slots())
+    }
+
+    fn open_slots(&self) -> usize {
+        let open = self.slots.iter().filter(|slot| slot.state == State::Open);
+        open.map(|slot| slot.slots as usize).sum()
     }
 
     fn since_epoch(&self) -> f64 {
@@ -183,16 +208,23 @@ impl Core {
         Some(found.unwrap_or(first.place))
     }
 
-    /// Who would get a typical request now.
-    pub(super) fn best(&self) -> Option<ReplicaId> {
-        let soonest = match (self.idle.min(), self.busy.min()) {
+    /// The number of who would get a typical request now, or [`NOBODY`], where that is another one
+    /// than when this was last asked.
+    pub(super) fn changed_best(&mut self) -> Option<u64> {
+        let (idle, busy) = (self.idle.min(), self.busy.min());
+        let soonest = match (idle, busy) {
             (Some(idle), Some(busy)) => {
                 let busy_from_now = f64::from(busy.score.nanos()) - self.since_epoch();
-                if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle }
+                Some(if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle })
             }
-            (idle, busy) => idle.or(busy)?,
+            (idle, busy) => idle.or(busy),
         };
-        Some(self.slots[soonest.place].id)
+        let place = soonest.map(|winner| winner.place);
+        if place == self.best && !self.changed {
+            return None;
+        }
+        self.best = place;
+        Some(place.map_or(NOBODY, |place| self.slots[place].id.get()))
     }
 
     fn distance(&self, backend: &BackendConfig) -> f64 {
@@ -203,6 +235,7 @@ impl Core {
     }
 
     pub(super) fn add(&mut self, id: ReplicaId, config: &BackendConfig) -> bool {
+        self.changed = true;
         let distance = self.distance(config);
         let fresh = Slot::new(id, config, distance, self.fleet.typical, self.latest);
         if let Some(&place) = self.places.get(&id) {
@@ -239,6 +272,7 @@ impl Core {
         let Some(place) = self.places.remove(&id) else { return false };
         self.readmit(place);
         self.slots[place as usize].state = State::Leaving;
+        self.changed = true;
         self.rescore(place);
         self.vacate_if_idle(place);
         self.keep_cap();
@@ -249,6 +283,7 @@ impl Core {
         let Some(&place) = self.places.get(&id) else { return false };
         self.readmit(place);
         self.slots[place as usize].state = State::Draining;
+        self.changed = true;
         self.rescore(place);
         self.keep_cap();
         true
@@ -294,7 +329,7 @@ impl Core {
         }
         let place = match self.config.sharing {
             Sharing::Sole => first,
-            Sharing::Shared => self.nearly(first),
+            Sharing::Shared => self.nearly(first, own),
         };
         let (place, own) = self.cached(work, own, place as u32);
         Ok(self.begin_at(place, own, work, false))
@@ -334,16 +369,18 @@ impl Core {
         Some(self.candidates[picked.min(last)].place as u32)
     }
 
-    /// Of the places that are nearly as good as `best`, the one that this balancer prefers: others
-    /// prefer others, so they do not all go to the same one before they hear of each other.
-    fn nearly(&self, best: usize) -> usize {
-        let Some(winner) = self.idle.min() else { return best };
-        let bound = Score::new(f64::from(winner.score.nanos()) + self.fleet.typical * NEARLY);
+    /// Of the places that are nearly as good as `best` for `work`, the one that this balancer
+    /// prefers: others prefer others, so they do not all go to the same one before they hear of
+    /// each other.
+    fn nearly(&mut self, best: usize, work: f64) -> usize {
+        let slot = &self.slots[best];
+        let Some(done) = slot.completion(work, &self.fleet, self.latest) else { return best };
+        let bound = done + self.fleet.typical * NEARLY;
         let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
         let mut chosen = (u64::MAX, best);
-        self.idle.near(bound, 256, |winner| {
-            chosen = chosen.min((preferred(winner.place), winner.place));
-            bound
+        let now = self.since_epoch() as f32;
+        self.lines.near(work as f32, now, bound as f32, |place| {
+            chosen = chosen.min((preferred(place), place));
         });
         chosen.1
     }
@@ -385,6 +422,7 @@ impl Core {
             probe,
         };
         if !probe {
+            self.comes_last(place);
             self.rescore(place);
         }
         begun

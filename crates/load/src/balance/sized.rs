@@ -97,6 +97,24 @@ impl Lines {
         found.1
     }
 
+    /// Visits the places that are done by `bound` with `size` nanoseconds of work, `now`
+    /// nanoseconds after the epoch.
+    pub(super) fn near(&mut self, size: f32, now: f32, bound: f32, mut visit: impl FnMut(usize)) {
+        self.freshen();
+        for (block, least) in self.bounds.iter().enumerate() {
+            let own = size * least.pace;
+            if least.idle + own > bound && least.busy - now + own > bound {
+                continue;
+            }
+            for place in block * BLOCK..(block + 1) * BLOCK {
+                let own = size * self.pace[place];
+                if self.idle[place] + own <= bound || self.busy[place] - now + own <= bound {
+                    visit(place);
+                }
+            }
+        }
+    }
+
     fn scan(
         &self,
         bases: &[f32],
@@ -153,6 +171,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn the_first_is_that_of_a_plain_scan(
             writes in prop::collection::vec((0_usize..150, line(), 0_u16..300, 0_u16..100), 1..200)
@@ -169,6 +189,10 @@ mod tests {
                 let got = found.map_or(f32::INFINITY, |place| done(&plain[place], size, now));
                 prop_assert_eq!(got, expected);
                 prop_assert_eq!(lines.first(size, now, expected), None, "nothing is better than the best");
+                let mut near = Vec::new();
+                lines.near(size, now, 250.0, |place| near.push(place));
+                let within = |place: &usize| done(&plain[*place], size, now) <= 250.0;
+                prop_assert_eq!(near, (0..150).filter(within).collect::<Vec<_>>());
             }
         }
     }

@@ -23,6 +23,8 @@ const MEASURED_FOR: f64 = 10e9;
 const IDLE_HALF_LIFE: f64 = 10e9;
 /// Work in progress is taken to be at most this many times what was expected of it.
 const SURELY: f64 = 4.0;
+/// Requests that others are taken to have sent to a backend since it was heard of.
+const UNHEARD: f64 = 0.5;
 /// How slow a backend is taken to be at the beginning of its slow start.
 const SLOW_START: f64 = 10.0;
 
@@ -84,6 +86,8 @@ pub(super) struct Slot {
     pub(super) state: State,
     pub(super) slots: f64,
     pub(super) in_flight: u32,
+    /// The count of dispatches when it was last chosen.
+    pub(super) age: u16,
     /// Nanoseconds of work in progress, at pace 1.
     pub(super) backlog: f64,
     pub(super) foreign: Foreign,
@@ -157,6 +161,7 @@ impl Slot {
             state: State::Open,
             slots: config.slots.clamp(1, 1 << 20) as f64,
             in_flight: 0,
+            age: 0,
             backlog: 0.0,
             foreign: Foreign::default(),
             free_at: [0.0; LANES],
@@ -205,6 +210,7 @@ impl Slot {
         if self.foreign.known {
             // Others may have taken a slot that was free when it was counted: a hinge with a round
             // edge makes the last free slots worth less than the first.
+            let before = before + UNHEARD;
             return now + f64::midpoint(before, before.hypot(1.0)) * between;
         }
         if before <= 0.0 {

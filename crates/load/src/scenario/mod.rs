@@ -11,12 +11,14 @@ mod gates;
 mod limiters;
 mod outages;
 mod overload;
+mod replay;
 mod servers;
 mod sizes;
 
 pub use balance::{BalanceOutcome, BalanceScenario, Contender};
 pub use failures::{Failure, FailureOutcome, FailureScenario};
 pub use overload::{Limiter, OverloadOutcome, OverloadScenario, Retry};
+pub use replay::{ReplayError, ReplayOptions, UnknownPolicy, replay};
 
 /// The value of `sorted` that `share` of them are below or at; zero where there are none.
 fn quantile(sorted: &[f64], share: f64) -> f64 {

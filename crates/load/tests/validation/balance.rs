@@ -58,8 +58,9 @@ fn predicted_completion_beats_policies_that_do_not_predict() {
     assert!(!ours.unstable);
 }
 
-/// The goal is a wait of 1.0 at the 99th percentile, which is missed (1.5), and so is what the
-/// shortest queue reaches here (1.2); the bound holds what is reached.
+/// The goal is a wait of 1.0 at the 99th percentile, which is missed (1.2). With signals of 30 ms
+/// instead of 100 it is 1.05: what is missing is what the others have sent since. The shortest queue
+/// waits as long here and has the worse slowdown, as it does not know who is slow.
 #[test]
 fn balancers_that_share_backends_with_stale_signals_stay_stable() {
     let scenario = at(0.85, 8);
@@ -67,7 +68,8 @@ fn balancers_that_share_backends_with_stale_signals_stay_stable() {
     let shortest = run(&scenario, Contender::ShortestQueue);
     let row = Row::new("load.wait_p99_stale", ours.wait_p99, "services", Better::Lower);
     report(&row.goal(1.0).peer("shortest-queue", shortest.wait_p99));
-    assert!(!ours.unstable && ours.wait_p99 <= 1.6, "{ours:?}");
+    assert!(!ours.unstable && ours.wait_p99 <= 1.35, "{ours:?}");
+    assert!(ours.slowdown_p99 < shortest.slowdown_p99, "{ours:?} {shortest:?}");
 }
 
 #[test]
