@@ -21,6 +21,12 @@ const fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// Spreads a number that may be anything over all bits, by one multiplication.
+#[inline]
+pub(crate) const fn spread(value: u64) -> u64 {
+    fold(value ^ 0xbf58_476d_1ce4_e5b9, GOLDEN)
+}
+
 /// Makes hashers that share one seed, drawn anew for each cache so that nobody outside can aim
 /// keys at one bucket.
 #[derive(Clone, Debug)]
@@ -33,7 +39,7 @@ impl Seeded {
         Self { seed: RandomState::new().hash_one(GOLDEN) }
     }
 
-    #[cfg(test)]
+    /// Always the same, for recorded keys.
     pub(crate) const fn fixed(seed: u64) -> Self {
         Self { seed }
     }

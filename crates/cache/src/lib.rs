@@ -1,5 +1,6 @@
 //! A cache optimizer: miss-ratio curves, mini-simulation, live migration, validation.
 
+pub mod adapt;
 mod advice;
 mod config;
 mod engine;
@@ -8,6 +9,7 @@ mod hash;
 mod managed;
 mod mini;
 pub mod policy;
+pub mod replay;
 pub mod residency;
 mod stats;
 mod store;

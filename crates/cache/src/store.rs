@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -246,7 +246,9 @@ where
         let engines = self.engines.load_full();
         engines.engine.settle();
         if engines.policy != CachePolicy::Lru {
-            keys.iter().for_each(|(key, _)| drop(engines.engine.get(key)));
+            for (key, _) in keys {
+                drop(engines.engine.get(key));
+            }
         }
     }
 

@@ -67,6 +67,17 @@ pub enum CachePolicy {
     ///
     /// Source: Zhang et al., *SIEVE is simpler than LRU* (NSDI 2024).
     Sieve,
+    /// [`WindowTinyLfu`](Self::WindowTinyLfu) with a window of half the capacity.
+    WideTinyLfu,
+    /// Two LRU lists, of those seen once and those seen again, that trade room by what their
+    /// ghosts are asked for.
+    ///
+    /// Source: Megiddo and Modha, *ARC* (FAST 2003).
+    Arc,
+    /// Those whose last two uses lie closest together.
+    ///
+    /// Source: Jiang and Zhang, *LIRS* (SIGMETRICS 2002).
+    Lirs,
 }
 
 impl fmt::Display for CachePolicy {
@@ -77,6 +88,9 @@ impl fmt::Display for CachePolicy {
             Self::WindowTinyLfu => "window-tiny-lfu",
             Self::S3Fifo => "s3-fifo",
             Self::Sieve => "sieve",
+            Self::WideTinyLfu => "wide-tiny-lfu",
+            Self::Arc => "arc",
+            Self::Lirs => "lirs",
         })
     }
 }

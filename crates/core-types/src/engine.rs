@@ -12,6 +12,7 @@ use crate::id::{ConsumerId, LeaseId, ModelId};
 use crate::load::LoadMetrics;
 use crate::priority::Priority;
 use crate::reason::Reason;
+use crate::units::Bytes;
 use crate::vector::ResourceVector;
 
 /// Where an engine is in its life.
@@ -145,6 +146,107 @@ pub enum Action {
         /// Which strategy.
         strategy: CacheStrategy,
     },
+    /// Changes how many engines serve a model.
+    Scale {
+        /// Whose.
+        model: ModelId,
+        /// To how many, those that are still to start included.
+        replicas: u32,
+    },
+    /// Refuses requests below a priority, or stops refusing any.
+    Shed {
+        /// The lowest priority that is still let in; none lets everybody in.
+        below: Option<Priority>,
+    },
+    /// Serves a model's requests at another level.
+    Degrade {
+        /// Whose.
+        model: ModelId,
+        /// At which level from now on.
+        to: ServiceLevel,
+    },
+    /// Moves memory from one holder to another, such as from a cache to a model's lease.
+    ShiftBytes {
+        /// Who gives.
+        from: ConsumerId,
+        /// Who gets.
+        to: ConsumerId,
+        /// How much.
+        bytes: Bytes,
+    },
+}
+
+/// How fully a model's requests are served; later levels give up more than earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "level", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServiceLevel {
+    /// As asked.
+    #[default]
+    Full,
+    /// By the same model with a smaller context, or on fewer replicas.
+    Reduced,
+    /// By another, smaller model.
+    Alias {
+        /// Which.
+        model: ModelId,
+    },
+    /// From what is cached; the rest is refused.
+    CacheOnly,
+    /// From what is cached, and only above a priority; the rest is refused.
+    Shed {
+        /// The lowest priority that is still let in.
+        below: Priority,
+    },
+}
+
+impl fmt::Display for ServiceLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("in full"),
+            Self::Reduced => f.write_str("reduced"),
+            Self::Alias { model } => write!(f, "by {model}"),
+            Self::CacheOnly => f.write_str("from the cache only"),
+            Self::Shed { below } => write!(f, "from priority {below} up only"),
+        }
+    }
+}
+
+impl Action {
+    /// Its name, which programs can count by.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Prewarm { .. } => "prewarm",
+            Self::Evict { .. } => "evict",
+            Self::Replace { .. } => "replace",
+            Self::ResizeLease { .. } => "resize_lease",
+            Self::SetLimit { .. } => "set_limit",
+            Self::SetThreads { .. } => "set_threads",
+            Self::Retune { .. } => "retune",
+            Self::Scale { .. } => "scale",
+            Self::Shed { .. } => "shed",
+            Self::Degrade { .. } => "degrade",
+            Self::ShiftBytes { .. } => "shift_bytes",
+        }
+    }
+
+    /// Of what or whom it changes something: a model, a consumer or a cache by its name, `pool`
+    /// or `requests` where it is neither.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Prewarm { model }
+            | Self::Evict { model, .. }
+            | Self::Replace { model }
+            | Self::ResizeLease { model, .. }
+            | Self::Scale { model, .. }
+            | Self::Degrade { model, .. } => model.as_str(),
+            Self::SetLimit { .. } => "pool",
+            Self::SetThreads { consumer, .. } => consumer.as_str(),
+            Self::Retune { strategy } => strategy.cache.as_str(),
+            Self::Shed { .. } => "requests",
+            Self::ShiftBytes { to, .. } => to.as_str(),
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -163,6 +265,11 @@ impl fmt::Display for Action {
                 "run cache {} by {} with capacity {}",
                 strategy.cache, strategy.policy, strategy.capacity
             ),
+            Self::Scale { model, replicas } => write!(f, "run {model} on {replicas} replicas"),
+            Self::Shed { below: Some(below) } => write!(f, "refuse requests below {below}"),
+            Self::Shed { below: None } => f.write_str("refuse no requests"),
+            Self::Degrade { model, to } => write!(f, "serve {model} {to}"),
+            Self::ShiftBytes { from, to, bytes } => write!(f, "move {bytes} from {from} to {to}"),
         }
     }
 }
@@ -235,4 +342,40 @@ pub trait Fleet: Send + Sync + fmt::Debug {
     ///
     /// An action that has begun goes on when the future is dropped.
     async fn apply(&self, action: &PlannedAction) -> Result<ActionOutcome, ActionError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_reads_as_a_sentence_and_names_its_subject() {
+        let model = || ModelId::new("m").unwrap();
+        let check = |action: Action, text: &str, kind: &str, subject: &str| {
+            assert_eq!(action.to_string(), text);
+            assert_eq!((action.kind(), action.subject()), (kind, subject));
+            let json = serde_json::to_string(&action).unwrap();
+            assert!(json.starts_with(&format!("{{\"action\":\"{kind}\"")), "{json}");
+            assert_eq!(serde_json::from_str::<Action>(&json).unwrap(), action);
+        };
+        let scale = Action::Scale { model: model(), replicas: 3 };
+        check(scale, "run m on 3 replicas", "scale", "m");
+        let shed = Action::Shed { below: Some(Priority::Normal) };
+        check(shed, "refuse requests below normal", "shed", "requests");
+        check(Action::Shed { below: None }, "refuse no requests", "shed", "requests");
+        let to = ServiceLevel::Alias { model: ModelId::new("s").unwrap() };
+        check(Action::Degrade { model: model(), to }, "serve m by s", "degrade", "m");
+        let (from, to) = (ConsumerId::new("c").unwrap(), ConsumerId::from(&model()));
+        let shift = Action::ShiftBytes { from, to, bytes: Bytes::from_mib(8) };
+        check(shift, "move 8 MiB from c to m", "shift_bytes", "m");
+    }
+
+    #[test]
+    fn levels_are_ordered_by_what_they_give_up() {
+        let alias = ServiceLevel::Alias { model: ModelId::new("s").unwrap() };
+        let shed = ServiceLevel::Shed { below: Priority::High };
+        let ladder =
+            [ServiceLevel::Full, ServiceLevel::Reduced, alias, ServiceLevel::CacheOnly, shed];
+        assert!(ladder.is_sorted());
+    }
 }

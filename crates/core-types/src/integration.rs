@@ -160,6 +160,52 @@ pub enum IntegrateError {
     /// The optimizer has taken over a system already.
     #[error("this optimizer has integrated a system already; make another one for another system")]
     Already,
+    /// Something that the config asks for needs a part that is not there.
+    #[error("there is no {part}, which {needed_by} needs")]
+    Missing {
+        /// Which part.
+        part: ComponentKind,
+        /// For what.
+        needed_by: String,
+    },
+    /// A part that can't be done without does not answer.
+    #[error("the {part} does not answer: {why}")]
+    Silent {
+        /// Which part.
+        part: ComponentKind,
+        /// What it did instead.
+        why: String,
+    },
+    /// A name refers to nothing.
+    #[error("{field} names {name}, which is not there")]
+    Unknown {
+        /// Where the name stands.
+        field: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Things stand in for each other in a circle.
+    #[error("{field} goes round in a circle: {}", path.join(" → "))]
+    Cycle {
+        /// Where they are named.
+        field: &'static str,
+        /// The circle; the first name is the last as well.
+        path: Vec<String>,
+    },
+    /// Numbers that can't be of the unit that they are read in.
+    #[error("{part}: {problem}; check its unit")]
+    Unit {
+        /// Whose.
+        part: ComponentKind,
+        /// The numbers.
+        problem: String,
+    },
+    /// Two caches have one name.
+    #[error("cache {cache} is there twice; each must have its own name")]
+    CacheTwice {
+        /// The name.
+        cache: String,
+    },
     /// Two models have one name.
     #[error("model {model} is there twice; each must have its own name")]
     Twice {

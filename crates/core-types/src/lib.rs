@@ -60,6 +60,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use cpu::{CpuManager, Task, TaskClass, ThreadAssignment, ThreadPlan, WorkerMove, WorkerMoves};
 pub use engine::{
     Action, ActionError, ActionOutcome, EngineSnapshot, EngineState, Fleet, PlannedAction,
+    ServiceLevel,
 };
 pub use history::{Metric, Sample, SeriesKey, UsageHistory, UsagePattern};
 pub use id::{
@@ -94,7 +95,7 @@ pub use reclaim::{ReclaimRequest, Reclaimer};
 pub use report::{Better, Report, Row};
 pub use request::{RequestError, ResourceRequest};
 pub use resource::{LeaseHolder, ReleaseError, RenewError, ResizeError, Resource};
-pub use snapshot::{Decision, SystemSnapshot};
+pub use snapshot::{Decision, Effect, Measure, Seen, SystemSnapshot};
 pub use units::{
     AmountOrShare, AmountOrShareError, Bytes, Millicores, QuantityError, Ratio, RatioError, Slots,
     UnitKind,

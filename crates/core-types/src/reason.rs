@@ -188,6 +188,16 @@ pub enum Reason {
         /// Of what.
         dimension: Dimension,
     },
+    /// What made it necessary has been over for long enough.
+    Calm {
+        /// For how long.
+        lasting: Duration,
+    },
+    /// Whoever should decide is not there, and the safe static rule stands in.
+    Unattended {
+        /// For how long nobody has decided.
+        silent: Duration,
+    },
     /// Somebody asked for it.
     Requested,
 }
@@ -246,6 +256,10 @@ impl fmt::Display for Reason {
             }
             Self::Demand { wanted, dimension } => {
                 write!(f, "demand: {} of {dimension}", dimension.format(*wanted))
+            }
+            Self::Calm { lasting } => write!(f, "calm for {}", secs(*lasting)),
+            Self::Unattended { silent } => {
+                write!(f, "nobody has decided for {}: the safe static rule", secs(*silent))
             }
             Self::Requested => f.write_str("asked for"),
         }

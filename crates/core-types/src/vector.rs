@@ -210,6 +210,7 @@ impl ResourceVector {
     }
 
     /// True when every dimension is zero.
+    #[inline]
     pub fn is_zero(&self) -> bool {
         self.amounts == [0; DIMENSIONS]
     }
@@ -270,24 +271,28 @@ impl ResourceVector {
 
     /// The difference in every dimension, at least zero.
     #[must_use]
+    #[inline]
     pub fn saturating_sub(&self, other: &Self) -> Self {
         self.zip_with(other, u64::saturating_sub)
     }
 
     /// The sum in every dimension, at most 2^64 − 1.
     #[must_use]
+    #[inline]
     pub fn saturating_add(&self, other: &Self) -> Self {
         self.zip_with(other, u64::saturating_add)
     }
 
     /// The larger amount in every dimension.
     #[must_use]
+    #[inline]
     pub fn max(&self, other: &Self) -> Self {
         self.zip_with(other, u64::max)
     }
 
     /// The smaller amount in every dimension.
     #[must_use]
+    #[inline]
     pub fn min(&self, other: &Self) -> Self {
         self.zip_with(other, u64::min)
     }
@@ -306,6 +311,7 @@ impl ResourceVector {
         shares.reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 
+    #[inline]
     fn zip_with(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         let mut out = Self::ZERO;
         for index in 0..DIMENSIONS {

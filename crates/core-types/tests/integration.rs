@@ -145,8 +145,12 @@ fn a_decision_reads_back_as_it_was_written() {
             return_cost: Duration::from_millis(300),
         },
     };
-    let decision =
-        Decision { at: Timestamp::from_nanos(7), planned, outcome: Ok(ActionOutcome::Done) };
+    let decision = Decision {
+        at: Timestamp::from_nanos(7),
+        planned,
+        outcome: Ok(ActionOutcome::Done),
+        effect: None,
+    };
     let json = serde_json::to_string(&decision).unwrap();
     assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
     insta::assert_json_snapshot!(decision);

@@ -1,1 +1,18 @@
-//! Admission that survives overload, balancing by predicted completion, load alerts.
+//! Admission that survives overload, balancing by predicted completion, and load alerts.
+
+mod admit;
+mod assign;
+mod balance;
+pub mod policy;
+mod random;
+pub mod scenario;
+mod service;
+mod sync;
+mod trend;
+
+pub use admit::{Admission, AdmissionConfig, AdmissionStatus, Demand, Permit, Refused};
+pub use balance::{
+    BackendConfig, BackendReport, BackendStatus, Balancer, BalancerConfig, Binding, Dispatch,
+    DispatchError, EjectionConfig, MAX_CACHED, Sharing, Standing, Work, Zone,
+};
+pub use service::{LoadConfig, LoadService};

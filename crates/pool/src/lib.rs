@@ -29,12 +29,17 @@
 //! ```
 
 mod instance;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use instance::core::model;
 pub mod ledger;
 mod service;
 pub mod sizing;
 
 pub use instance::{
-    Counts, GetError, Lent, Manager, Pool, PoolConfig, PoolConfigError, PoolStatus,
+    Ask, Counts, GetError, Hooks, KeyedConfig, KeyedError, KeyedPool, Lent, Manager, Pool,
+    PoolBuilder, PoolConfig, PoolConfigError, PoolStatus, Retired, Retry, SLOT_OVERHEAD,
+    SizeChange, WaitHistogram,
 };
-pub use ledger::{LedgerConfig, LedgerConfigError, TenantConfig};
+pub use ledger::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
 pub use service::{LedgerPool, PoolEvent, PoolEventKind};

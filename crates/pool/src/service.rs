@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use plimsoll_core_types::{
-    AllocateError, Clock, ConsumerId, LeaseHolder, LeaseId, OptimizeError, PoolChange, PoolMetrics,
-    Ratio, Reason, ReleaseError, RenewError, ResizeError, Resource, ResourcePool, ResourceRequest,
-    ResourceStatus, ResourceVector, TicketId, Timestamp,
+    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, OptimizeError,
+    PoolChange, PoolMetrics, PressureLevel, Ratio, Reason, ReleaseError, RenewError, ResizeError,
+    Resource, ResourcePool, ResourceRequest, ResourceStatus, ResourceVector, TicketId, Timestamp,
 };
 use tokio::sync::{Notify, broadcast, oneshot};
 
+use crate::ledger::placement::Placement;
 use crate::ledger::{Ledger, LedgerConfig, LedgerConfigError, Outcome};
 use crate::sizing::SizingPolicy;
 pub use event::{PoolEvent, PoolEventKind};
@@ -59,6 +60,8 @@ type Answer = Result<Resource, AllocateError>;
 struct State {
     ledger: Ledger,
     waiting: HashMap<TicketId, oneshot::Sender<Answer>>,
+    /// What subscribers were told of the pressure.
+    pressure: PressureLevel,
 }
 
 impl LedgerPool {
@@ -73,7 +76,8 @@ impl LedgerPool {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LedgerConfigError> {
         let ledger = Ledger::new(limit, config)?;
-        let state = Mutex::new(State { ledger, waiting: HashMap::new() });
+        let state =
+            Mutex::new(State { ledger, waiting: HashMap::new(), pressure: PressureLevel::Calm });
         let (events, _) = broadcast::channel(EVENTS);
         let shared = Arc::new_cyclic(|me| Shared {
             me: Weak::clone(me),
@@ -141,6 +145,44 @@ impl LedgerPool {
         self.shared.run(|ledger, now| ledger.begin_reclaim(lease, beneficiary, now))
     }
 
+    /// Asks the holder of a lease to give it back within `grace`, for `beneficiary` where it is for
+    /// somebody: subscribers are told [`Asked`](PoolEventKind::Asked). After that the lease is
+    /// ended, and they are told [`Revoked`](PoolEventKind::Revoked).
+    ///
+    /// For leases that can be ended by decree. Where the holder must be stopped first, as with a
+    /// process that really has the memory, [`begin_reclaim`](Self::begin_reclaim) has no deadline.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such lease any more.
+    pub fn preempt(
+        &self,
+        lease: LeaseId,
+        beneficiary: Option<ConsumerId>,
+        grace: Duration,
+    ) -> Result<(), ReleaseError> {
+        let asked = self.shared.run(|ledger, now| ledger.preempt(lease, beneficiary, grace, now));
+        self.shared.expiries.notify_waiters();
+        asked
+    }
+
+    /// When `ticket`, as [`monitor`](ResourcePool::monitor) lists it, is granted at the latest,
+    /// where that follows from what is known; see [`Ledger::eta`].
+    pub fn eta(&self, ticket: TicketId) -> Option<Timestamp> {
+        self.shared.run(|ledger, now| ledger.eta(ticket, now))
+    }
+
+    /// `amount` with `memory` of whichever accelerator `strategy` picks, among those that have
+    /// room for it now; none where none has. Promises nothing: another request may come first.
+    pub fn place(
+        &self,
+        amount: &ResourceVector,
+        memory: Bytes,
+        strategy: &dyn Placement,
+    ) -> Option<(DeviceIndex, ResourceVector)> {
+        self.shared.run(|ledger, _| ledger.place(amount, memory, strategy))
+    }
+
     /// Ends leases and waits whose time has passed.
     pub fn sweep(&self) {
         self.shared.run(Ledger::expire);
@@ -151,7 +193,7 @@ impl LedgerPool {
         self.shared.run(|ledger, _| ledger.close());
     }
 
-    /// What is decided from now on. A subscriber that lags more than 1024 events behind misses the
+    /// What is decided from now on, and how tight it is when that changes. A subscriber that lags more than 1024 events behind misses the
     /// oldest and is told how many.
     pub fn subscribe(&self) -> broadcast::Receiver<PoolEvent> {
         self.shared.events.subscribe()

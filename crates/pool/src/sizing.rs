@@ -1,5 +1,6 @@
 //! How large a pool should be.
 
+mod bounded_wait;
 mod erlang;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use plimsoll_core_types::{Dimension, PoolMetrics, Ratio, Reason};
 
+pub use bounded_wait::BoundedWait;
 pub use erlang::{ErlangC, wait_probability};
 
 /// What a policy makes of a pool's metrics.

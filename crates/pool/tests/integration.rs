@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    AllocateError, Bytes, Clock, ConsumerId, ManualClock, PoolMetrics, Priority, Ratio, Reason,
-    ReleaseError, Resource, ResourcePool, ResourceRequest, ResourceVector, Timestamp,
+    AllocateError, Bytes, Clock, ConsumerId, ManualClock, PoolMetrics, PressureLevel, Priority,
+    Ratio, Reason, ReleaseError, Resource, ResourcePool, ResourceRequest, ResourceVector,
+    Timestamp,
 };
 use plimsoll_pool::sizing::UtilizationTarget;
 use plimsoll_pool::{LedgerConfig, LedgerPool, PoolEventKind};
@@ -159,7 +160,17 @@ async fn subscribers_are_told_with_reasons() {
     let lease = waiting.await.unwrap().unwrap();
     pool.allocate(ask("c", 500)).await.unwrap_err();
     pool.set_limit(mem(200));
-    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let (pressure, told): (Vec<_>, Vec<_>) = std::iter::from_fn(|| events.try_recv().ok())
+        .partition(|event| matches!(event.kind, PoolEventKind::Pressure { .. }));
+    let levels: Vec<_> = pressure
+        .iter()
+        .map(|event| match event.kind {
+            PoolEventKind::Pressure { level } => level,
+            _ => unreachable!("only these were picked"),
+        })
+        .collect();
+    // Eighty of a hundred; then somebody waits; then fifty of a hundred.
+    assert_eq!(levels, [PressureLevel::Elevated, PressureLevel::Critical, PressureLevel::Calm]);
     let kinds: Vec<_> = told.iter().map(|event| &event.kind).collect();
     assert!(matches!(kinds[0], PoolEventKind::Granted { .. }));
     assert!(matches!(kinds[1], PoolEventKind::Waits { .. }));
@@ -200,4 +211,25 @@ async fn the_limit_follows_its_policy_between_its_bounds() {
     let change = pool.optimize(&metrics(0.01)).await.unwrap();
     assert_eq!((change.from, change.to), (mem(150), mem(50)));
     assert!(pool.optimize(&PoolMetrics { window: Duration::ZERO, ..metrics(0.5) }).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_is_asked_then_its_lease_goes_to_who_waits() {
+    let (pool, clock) = pool(100);
+    let mut events = pool.subscribe();
+    let held = pool.allocate(ask("holder", 80)).await.unwrap();
+    let waiting = queue(&pool, ask("wanted", 90)).await;
+    let ticket = pool.monitor().waiters[0].id;
+    assert_eq!(pool.eta(ticket), None);
+    pool.preempt(held.id(), Some(name("wanted")), Duration::from_secs(5)).unwrap();
+    assert_eq!(pool.eta(ticket), Some(Timestamp::from_secs_f64(5.0)));
+    clock.advance(Duration::from_secs(5));
+    pool.sweep();
+    assert_eq!(waiting.await.unwrap().unwrap().amount(), &mem(90));
+    assert!(matches!(pool.release(held).await, Err(ReleaseError::Ended { .. })));
+    let kinds: Vec<_> =
+        std::iter::from_fn(|| events.try_recv().ok()).map(|told| told.kind).collect();
+    let is = |wanted: fn(&PoolEventKind) -> bool| kinds.iter().any(wanted);
+    assert!(is(|kind| matches!(kind, PoolEventKind::Asked { .. })), "{kinds:?}");
+    assert!(is(|kind| matches!(kind, PoolEventKind::Revoked { .. })), "{kinds:?}");
 }

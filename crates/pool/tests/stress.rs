@@ -7,7 +7,7 @@ use plimsoll_core_types::{
     Bytes, ConsumerId, Millicores, Priority, ResourcePool, ResourceRequest, ResourceVector,
     SystemClock,
 };
-use plimsoll_pool::{LedgerConfig, LedgerPool};
+use plimsoll_pool::{GetError, LedgerConfig, LedgerPool, Manager, Pool, PoolConfig};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -105,4 +105,108 @@ async fn give_up_after(polls: usize, work: impl Future<Output = ()>) {
         polled
     })
     .await;
+}
+
+/// Makes objects that count themselves; each thousandth attempt fails, each other one panics.
+#[derive(Debug, Default)]
+struct Objects {
+    alive: Arc<AtomicU64>,
+    attempts: AtomicU64,
+}
+
+struct Object(Arc<AtomicU64>);
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Manager for Objects {
+    type Object = Object;
+    type Error = &'static str;
+
+    async fn create(&self) -> Result<Object, &'static str> {
+        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst);
+        if attempt % 2000 == 999 {
+            std::panic::resume_unwind(Box::new("create"));
+        }
+        if attempt % 2000 == 1999 {
+            return Err("no");
+        }
+        let alive = self.alive.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(alive <= OBJECTS as u64, "{alive} exist");
+        Ok(Object(Arc::clone(&self.alive)))
+    }
+}
+
+const OBJECTS: usize = 16;
+
+/// A million requests that are given up, ten million in all with `PLIMSOLL_SCALE=10`, and one
+/// panic with an object in hand for each hundred of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_cancels_and_ten_thousand_panics_lose_no_object() {
+    let seed = plimsoll_testkit::seed("a_million_cancels", 3);
+    let cancels = plimsoll_testkit::scale(1_000_000);
+    let pool = Pool::new(Objects::default(), PoolConfig::new(OBJECTS)).unwrap();
+    let tasks: Vec<_> = (0..32_u64)
+        .map(|task| {
+            let rng = StdRng::seed_from_u64(seed ^ task);
+            tokio::spawn(cancels_and_panics(pool.clone(), rng, cancels / 32))
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    // What is still being made comes to rest.
+    while pool.status().creating > 0 {
+        tokio::task::yield_now().await;
+    }
+    let status = pool.status();
+    assert_eq!((status.waiting, status.in_use()), (0, 0), "{status:?}");
+    assert!(status.counts.gave_up > 0 && status.counts.created > OBJECTS as u64, "{status:?}");
+    assert_eq!(pool.manager().alive.load(Ordering::SeqCst), status.size as u64);
+    // Nothing lost: all of them can be had. Nothing extra: not one more.
+    let mut held = Vec::new();
+    while held.len() < OBJECTS {
+        match pool.get().await {
+            Ok(lent) => held.push(lent),
+            Err(GetError::Create(_) | GetError::CreateBroken) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(pool.try_get().is_none());
+    drop(held);
+    pool.close();
+    pool.drained().await;
+    assert_eq!(pool.manager().alive.load(Ordering::SeqCst), 0);
+}
+
+async fn cancels_and_panics(pool: Pool<Objects>, mut rng: StdRng, cancels: usize) {
+    let mut held = Vec::new();
+    for round in 0..cancels {
+        // Given up before the first look, after it, or with the object in hand.
+        let polls = round % 3;
+        let asking = async { drop(pool.get_as(Priority::ALL[round % 5]).await) };
+        give_up_after(polls, asking).await;
+        if round % 100 == 0
+            && let Ok(lent) = pool.get().await
+        {
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _lent = lent;
+                std::panic::resume_unwind(Box::new("with an object in hand"));
+            }));
+            assert!(panicked.is_err());
+        }
+        match rng.random_range(0..16) {
+            0 => held.extend(pool.try_get()),
+            1 => held.clear(),
+            2 => held.drain(..).for_each(plimsoll_pool::Lent::discard),
+            3 => tokio::task::yield_now().await,
+            _ => {}
+        }
+        if held.len() > 1 || round % 100 == 99 {
+            held.clear();
+        }
+    }
 }

@@ -1,13 +1,22 @@
-//! What tests of several crates share: seeds, scale, and the visible skip of tests whose data is absent.
+//! What tests of several crates share: seeds, scale, figures for the report, and the visible skip of
+//! tests whose data is absent.
 //!
 //! A test that draws random numbers takes its seed from [`seed`], which prints it, so that
 //! `PLIMSOLL_SEED=… cargo test …` replays the run. A test whose size is a matter of patience
 //! multiplies it by [`scale`]. A test that reads real traces asks [`trace`] for them and returns
 //! when there are none; the line it leaves on standard error is not captured by the test runner,
-//! and `cargo xtask test` counts it as skipped.
+//! and `cargo xtask test` counts it as skipped. A test that measures something that is the same on
+//! every machine (a hit ratio, a utilization in virtual time) hands it to [`report`]. One that holds
+//! a hot path to its allocations counts them with [`allocations`].
 
+mod allocations;
+
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
+
+pub use allocations::{Counting, allocations};
+use plimsoll_core_types::Row;
 
 /// The seed of this run: `PLIMSOLL_SEED` when set, else `default`.
 ///
@@ -55,6 +64,23 @@ pub fn trace(test: &str, relative: &str) -> Option<PathBuf> {
     }
     skip(test, &format!("no trace {relative}; set PLIMSOLL_TRACES to the folder that holds it"));
     None
+}
+
+/// Puts a figure into the report of `cargo xtask test`, and says it on standard error. A goal that
+/// it misses is thereby written down as missed; whether the test fails too is the test's to say.
+///
+/// # Panics
+///
+/// When `PLIMSOLL_ROWS` names a file that can't be written.
+pub fn report(row: &Row) {
+    let json = serde_json::to_string(row).expect("a row is plain data");
+    say(&format!("row: {json}"));
+    if let Some(path) = std::env::var_os("PLIMSOLL_ROWS") {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let mut file = file.expect("PLIMSOLL_ROWS: a file that can be written");
+        // One write a line: several test programs may append at once.
+        file.write_all(format!("{json}\n").as_bytes()).expect("writing to PLIMSOLL_ROWS");
+    }
 }
 
 /// Says on standard error, past the test runner's capture, that `test` did not run and why.

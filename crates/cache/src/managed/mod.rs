@@ -26,7 +26,7 @@ type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 /// A concurrent cache, moka underneath, that samples how it is used and can change its policy,
 /// capacity and time to live while it serves, with its entries.
 ///
-/// Cloning is cheap; clones share the entries. It is a [`CacheOptimizer`] of itself: call
+/// Cloning is cheap; clones share the entries. It is a [`CacheOptimizer`](plimsoll_core_types::CacheOptimizer) of itself: call
 /// `analyze` and `implement` now and then, or give a clone to whoever does.
 ///
 /// ```

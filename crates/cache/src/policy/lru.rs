@@ -1,62 +1,42 @@
 //! The least recently used goes first.
 
-use super::table::Table;
-use super::{Policy, PolicyState};
+use super::core::{Ghost, Rules};
+use super::table::{ListId, Place, Table};
 
-const ENTRIES: usize = 0;
+const ENTRIES: ListId = 0;
+/// Keys that are remembered for a policy to come.
+const GHOST: ListId = 2;
 
-/// Least recently used. Mattson et al., *Evaluation techniques for storage hierarchies* (IBM
-/// Systems Journal 1970).
-#[derive(Clone, Debug)]
-pub(super) struct Lru {
-    table: Table,
-    capacity: u64,
-}
+/// Least recently used. An entry in the newest sixteenth of the list is left where it is when it
+/// is used.
+///
+/// Source: Mattson et al., *Evaluation techniques for storage hierarchies* (IBM Systems Journal
+/// 1970).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lru;
 
-impl Lru {
-    pub(super) fn new(capacity: u64) -> Self {
-        Self { table: Table::default(), capacity }
+impl<T> Rules<T> for Lru {
+    #[inline]
+    fn hit(&mut self, table: &mut Table<T>, place: Place) {
+        table.refresh(ENTRIES, place);
     }
 
-    fn shrink(&mut self) {
-        while self.table.weight(ENTRIES) > self.capacity {
-            self.table.pop_back(ENTRIES);
+    fn admit(&mut self, _: &mut Table<T>, _: u64, _: u32, _: Option<Ghost>) -> Option<ListId> {
+        Some(ENTRIES)
+    }
+
+    fn settle(&mut self, table: &mut Table<T>) {
+        while table.resident_weight() > table.capacity() {
+            let Some(oldest) = table.back(ENTRIES) else { break };
+            table.evict_for(GHOST, oldest);
         }
     }
-}
 
-impl Policy for Lru {
-    fn access(&mut self, key: u64, weight: u32) -> bool {
-        if let Some(place) = self.table.find(key) {
-            self.table.move_to_front(ENTRIES, place);
-            return true;
-        }
-        if u64::from(weight) <= self.capacity {
-            self.table.push_front(ENTRIES, key, weight);
-            self.shrink();
-        }
-        false
+    fn ghosts(&self) -> Option<ListId> {
+        Some(GHOST)
     }
 
-    fn remove(&mut self, key: u64) -> bool {
-        self.table.find(key).map(|place| self.table.remove(place)).is_some()
-    }
-
-    fn set_capacity(&mut self, capacity: u64) {
-        self.capacity = capacity;
-        self.shrink();
-    }
-
-    fn state(&self) -> PolicyState {
-        let (entries, weight) = (self.table.len(ENTRIES), self.table.weight(ENTRIES));
-        PolicyState { entries, weight, capacity: self.capacity }
-    }
-
-    fn resident(&self) -> Vec<(u64, u32)> {
-        self.table.keys(ENTRIES).collect()
-    }
-
-    fn contains(&self, key: u64) -> bool {
-        self.table.find(key).is_some()
+    fn lists(&self) -> &'static [ListId] {
+        &[ENTRIES]
     }
 }

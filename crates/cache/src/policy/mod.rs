@@ -19,19 +19,19 @@ use std::fmt;
 
 use plimsoll_core_types::{CachePolicy, Ratio};
 
+mod arc;
 mod belady;
+pub(crate) mod core;
+mod lirs;
 mod lru;
 mod s3_fifo;
 mod sieve;
 pub(crate) mod sketch;
-mod table;
+pub(crate) mod table;
 mod tiny_lfu;
 mod window_tiny_lfu;
 
 pub use belady::belady;
-
-/// The window's share of the capacity in [`CachePolicy::WindowTinyLfu`], as its paper has it.
-const WINDOW_SHARE: f64 = 0.01;
 
 /// An exact model of one policy.
 ///
@@ -45,6 +45,10 @@ pub trait Policy: Send + fmt::Debug {
 
     /// Changes the capacity, giving up what no longer fits.
     fn set_capacity(&mut self, capacity: u64);
+
+    /// Changes the policy and keeps the entries, those used last the longest. False, and nothing
+    /// is changed, where there is no model of `policy`.
+    fn set_policy(&mut self, policy: CachePolicy) -> bool;
 
     /// How full it is.
     fn state(&self) -> PolicyState;
@@ -109,25 +113,23 @@ fn share(part: u64, rest: u64) -> Ratio {
 
 /// The model of `policy` with `capacity`, or none where there is no such model.
 pub fn model(policy: CachePolicy, capacity: u64) -> Option<Box<dyn Policy>> {
-    Some(match policy {
-        CachePolicy::Lru => Box::new(lru::Lru::new(capacity)),
-        CachePolicy::TinyLfu => Box::new(tiny_lfu::TinyLfu::new(capacity)),
-        CachePolicy::WindowTinyLfu => {
-            Box::new(window_tiny_lfu::WindowTinyLfu::new(capacity, WINDOW_SHARE))
-        }
-        CachePolicy::S3Fifo => Box::new(s3_fifo::S3Fifo::new(capacity)),
-        CachePolicy::Sieve => Box::new(sieve::Sieve::new(capacity)),
-        _ => return None,
-    })
+    Some(Box::new(model_core(policy, capacity)?))
+}
+
+pub(crate) fn model_core(policy: CachePolicy, capacity: u64) -> Option<core::Core<()>> {
+    core::Core::new(policy, capacity)
 }
 
 /// Every policy that has a [`model`].
-pub const MODELLED: [CachePolicy; 5] = [
+pub const MODELLED: [CachePolicy; 8] = [
     CachePolicy::Lru,
     CachePolicy::TinyLfu,
     CachePolicy::WindowTinyLfu,
+    CachePolicy::WideTinyLfu,
     CachePolicy::S3Fifo,
     CachePolicy::Sieve,
+    CachePolicy::Arc,
+    CachePolicy::Lirs,
 ];
 
 /// What `policy` with `capacity` makes of `accesses` (keys and weights), from empty.

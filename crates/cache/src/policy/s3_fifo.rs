@@ -1,11 +1,11 @@
 //! Three queues, two of them first in, first out.
 
-use super::table::{Place, Table};
-use super::{Policy, PolicyState};
+use super::core::{Ghost, Rules};
+use super::table::{ListId, Place, Table};
 
-const SMALL: usize = 0;
-const MAIN: usize = 1;
-const GHOST: usize = 2;
+const SMALL: ListId = 0;
+const MAIN: ListId = 1;
+const GHOST: ListId = 2;
 
 /// Uses beyond this are not counted.
 const MOST_USES: u8 = 3;
@@ -15,98 +15,74 @@ const MOST_USES: u8 = 3;
 /// one. The main queue gives those used since another round.
 ///
 /// Source: Yang et al., *FIFO queues are all you need for cache eviction* (SOSP 2023).
-#[derive(Clone, Debug)]
-pub(super) struct S3Fifo {
-    table: Table,
-    capacity: u64,
-}
+#[derive(Clone, Copy, Debug)]
+pub(super) struct S3Fifo;
 
 impl S3Fifo {
-    pub(super) fn new(capacity: u64) -> Self {
-        Self { table: Table::default(), capacity }
-    }
-
-    fn small(&self) -> u64 {
-        (self.capacity / 10).max(1)
-    }
-
-    fn weight(&self) -> u64 {
-        self.table.weight(SMALL) + self.table.weight(MAIN)
-    }
-
-    fn shrink(&mut self, most: u64) {
-        while self.weight() > most {
-            let small = self.table.weight(SMALL) > self.small() || self.table.len(MAIN) == 0;
-            if small {
-                self.leave_small();
+    fn shrink<T>(table: &mut Table<T>, most: u64) {
+        let small = (table.capacity() / 10).max(1);
+        while table.resident_weight() > most {
+            if table.list_weight(SMALL) > small || table.list_len(MAIN) == 0 {
+                Self::leave_small(table);
             } else {
-                self.leave_main();
+                Self::leave_main(table);
             }
         }
-        while self.table.weight(GHOST) > self.capacity - self.small().min(self.capacity) {
-            self.table.pop_back(GHOST);
+        let ghosts = table.capacity() - small.min(table.capacity());
+        while table.list_weight(GHOST) > ghosts && table.pop_back(GHOST).is_some() {}
+    }
+
+    fn leave_small<T>(table: &mut Table<T>) {
+        let Some(oldest) = table.back(SMALL) else { return };
+        let used = table.mark(oldest) > 1;
+        table.set_mark(oldest, 0);
+        if used {
+            table.move_to_front(MAIN, oldest);
+        } else {
+            table.evict_to(GHOST, oldest);
         }
     }
 
-    fn leave_small(&mut self) {
-        let Some(oldest) = self.table.back(SMALL) else { return };
-        let list = if self.table.mark(oldest) > 1 { MAIN } else { GHOST };
-        self.table.set_mark(oldest, 0);
-        self.table.move_to_front(list, oldest);
-    }
-
-    fn leave_main(&mut self) {
-        while let Some(oldest) = self.table.back(MAIN) {
-            let uses = self.table.mark(oldest);
+    fn leave_main<T>(table: &mut Table<T>) {
+        while let Some(oldest) = table.back(MAIN) {
+            let uses = table.mark(oldest);
             if uses == 0 {
-                self.table.remove(oldest);
+                table.evict(oldest);
                 return;
             }
-            self.table.set_mark(oldest, uses - 1);
-            self.table.move_to_front(MAIN, oldest);
+            table.set_mark(oldest, uses - 1);
+            table.move_to_front(MAIN, oldest);
         }
-    }
-
-    fn held(&self, key: u64) -> Option<Place> {
-        self.table.find(key).filter(|place| self.table.list_of(*place) != GHOST)
     }
 }
 
-impl Policy for S3Fifo {
-    fn access(&mut self, key: u64, weight: u32) -> bool {
-        if let Some(place) = self.held(key) {
-            let uses = self.table.mark(place);
-            self.table.set_mark(place, (uses + 1).min(MOST_USES));
-            return true;
-        }
-        if u64::from(weight) > self.capacity {
-            return false;
-        }
-        let known = self.table.find(key).map(|place| self.table.remove(place)).is_some();
-        self.shrink(self.capacity - u64::from(weight));
-        self.table.push_front(if known { MAIN } else { SMALL }, key, weight);
-        false
+impl<T> Rules<T> for S3Fifo {
+    #[inline]
+    fn hit(&mut self, table: &mut Table<T>, place: Place) {
+        let uses = table.mark(place);
+        table.set_mark(place, (uses + 1).min(MOST_USES));
     }
 
-    fn remove(&mut self, key: u64) -> bool {
-        self.held(key).map(|place| self.table.remove(place)).is_some()
+    fn admit(
+        &mut self,
+        table: &mut Table<T>,
+        _: u64,
+        weight: u32,
+        ghost: Option<Ghost>,
+    ) -> Option<ListId> {
+        Self::shrink(table, table.capacity() - u64::from(weight));
+        Some(if ghost.is_some() { MAIN } else { SMALL })
     }
 
-    fn set_capacity(&mut self, capacity: u64) {
-        self.capacity = capacity;
-        self.shrink(capacity);
+    fn settle(&mut self, table: &mut Table<T>) {
+        Self::shrink(table, table.capacity());
     }
 
-    fn state(&self) -> PolicyState {
-        let entries = self.table.len(SMALL) + self.table.len(MAIN);
-        PolicyState { entries, weight: self.weight(), capacity: self.capacity }
+    fn ghosts(&self) -> Option<ListId> {
+        Some(GHOST)
     }
 
-    fn resident(&self) -> Vec<(u64, u32)> {
-        self.table.keys(MAIN).chain(self.table.keys(SMALL)).collect()
-    }
-
-    fn contains(&self, key: u64) -> bool {
-        self.held(key).is_some()
+    fn lists(&self) -> &'static [ListId] {
+        &[MAIN, SMALL]
     }
 }

@@ -1,77 +1,59 @@
 //! One queue and a moving hand.
 
-use super::table::{Place, Table};
-use super::{Policy, PolicyState};
+use super::core::{Ghost, Rules};
+use super::table::{ListId, Place, Table};
 
-const ENTRIES: usize = 0;
+const ENTRIES: ListId = 0;
 
 /// Entries stay where they entered. A hand moves from the oldest to the newest, clears the marks
 /// of those used since, gives up the first that has none, and waits there.
 ///
 /// Source: Zhang et al., *SIEVE is simpler than LRU* (NSDI 2024).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sieve {
-    table: Table,
-    hand: Option<Place>,
-    capacity: u64,
+    /// The key at which the hand waits.
+    hand: Option<u64>,
 }
 
 impl Sieve {
-    pub(super) fn new(capacity: u64) -> Self {
-        Self { table: Table::default(), hand: None, capacity }
-    }
-
-    fn shrink(&mut self, most: u64) {
-        while self.table.weight(ENTRIES) > most {
-            let Some(mut place) = self.hand.or_else(|| self.table.back(ENTRIES)) else { return };
-            while self.table.mark(place) > 0 {
-                self.table.set_mark(place, 0);
-                let next = self.table.toward_front(place).or_else(|| self.table.back(ENTRIES));
+    fn shrink<T>(&mut self, table: &mut Table<T>, most: u64) {
+        while table.resident_weight() > most {
+            // An entry that was removed from under the hand sends it back to the oldest.
+            let waiting = self.hand.and_then(|key| table.find(key));
+            let Some(mut place) = waiting.or_else(|| table.back(ENTRIES)) else { return };
+            while table.mark(place) > 0 {
+                table.set_mark(place, 0);
+                let next = table.toward_front(place).or_else(|| table.back(ENTRIES));
                 place = next.unwrap_or(place);
             }
-            self.hand = self.table.toward_front(place);
-            self.table.remove(place);
+            self.hand = table.toward_front(place).map(|next| table.key(next));
+            table.evict(place);
         }
     }
 }
 
-impl Policy for Sieve {
-    fn access(&mut self, key: u64, weight: u32) -> bool {
-        if let Some(place) = self.table.find(key) {
-            self.table.set_mark(place, 1);
-            return true;
-        }
-        if u64::from(weight) <= self.capacity {
-            self.shrink(self.capacity - u64::from(weight));
-            self.table.push_front(ENTRIES, key, weight);
-        }
-        false
+impl<T> Rules<T> for Sieve {
+    #[inline]
+    fn hit(&mut self, table: &mut Table<T>, place: Place) {
+        table.set_mark(place, 1);
     }
 
-    fn remove(&mut self, key: u64) -> bool {
-        let Some(place) = self.table.find(key) else { return false };
-        if self.hand == Some(place) {
-            self.hand = self.table.toward_front(place);
-        }
-        self.table.remove(place);
-        true
+    fn admit(
+        &mut self,
+        table: &mut Table<T>,
+        _: u64,
+        weight: u32,
+        _: Option<Ghost>,
+    ) -> Option<ListId> {
+        self.shrink(table, table.capacity() - u64::from(weight));
+        Some(ENTRIES)
     }
 
-    fn set_capacity(&mut self, capacity: u64) {
-        self.capacity = capacity;
-        self.shrink(capacity);
+    fn settle(&mut self, table: &mut Table<T>) {
+        self.shrink(table, table.capacity());
     }
 
-    fn state(&self) -> PolicyState {
-        let (entries, weight) = (self.table.len(ENTRIES), self.table.weight(ENTRIES));
-        PolicyState { entries, weight, capacity: self.capacity }
-    }
-
-    fn resident(&self) -> Vec<(u64, u32)> {
-        self.table.keys(ENTRIES).collect()
-    }
-
-    fn contains(&self, key: u64) -> bool {
-        self.table.find(key).is_some()
+    fn lists(&self) -> &'static [ListId] {
+        &[ENTRIES]
     }
 }

@@ -1,74 +1,190 @@
 //! The store that every policy is written on: entries in a slab, each in one of four lists.
 
-use std::collections::HashMap;
+use hashbrown::HashTable;
 
-use crate::hash::Spread;
+use super::sketch::Sketch;
+use crate::hash::spread;
 
 const NONE: u32 = u32::MAX;
 const LISTS: usize = 4;
 
-/// Names one of the table's lists.
-pub(super) type ListId = usize;
+/// The list of nodes that are in none.
+const FREE: u8 = u8::MAX;
 
-#[derive(Clone, Copy, Debug)]
-struct Node {
+/// Uses beyond this are not counted.
+const MOST_USES: u8 = 15;
+
+/// All frequencies are halved after so many accesses for each entry.
+const AGING: u64 = 10;
+
+/// A list is so many times longer than the part of its front in which an entry is left where it
+/// is when it is used: moving it would hardly change the order, and costs five writes.
+const FRONT_PART: u32 = 16;
+
+/// Names one of the table's lists.
+pub(crate) type ListId = usize;
+
+#[derive(Clone, Debug)]
+struct Node<T> {
     key: u64,
     weight: u32,
     prev: u32,
     next: u32,
+    /// The table's clock when the entry was last used (give or take the front part).
+    stamp: u32,
     list: u8,
+    /// The policy's own.
     mark: u8,
+    /// How often it was used of late, as of `era`.
+    uses: u8,
+    era: u8,
+    /// None in a ghost.
+    payload: Option<T>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct List {
     front: u32,
     back: u32,
-    len: usize,
+    len: u32,
     weight: u64,
 }
 
 const EMPTY: List = List { front: NONE, back: NONE, len: 0, weight: 0 };
 
-/// What was taken out of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+/// An entry on its way from one set of lists to another.
+#[derive(Debug)]
+pub(super) struct Loose<T> {
     pub(super) key: u64,
     pub(super) weight: u32,
+    pub(super) uses: u8,
+    pub(super) stamp: u32,
+    /// None in a ghost.
+    pub(super) payload: Option<T>,
 }
 
-/// Entries by key and in order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    nodes: Vec<Node>,
-    free: Vec<u32>,
-    index: HashMap<u64, u32, Spread>,
-    lists: Lists,
-}
-
+/// Entries by key and in order. Those with a payload are resident, the others are ghosts: keys
+/// that are remembered.
+///
+/// How often a resident entry is used is counted in its node, how often another key is asked for in
+/// a sketch; each passes to the other when an entry comes and goes. So a hit touches no sketch, and
+/// whatever policy comes into force finds every frequency known.
 #[derive(Clone, Debug)]
-struct Lists([List; LISTS]);
-
-impl Default for Lists {
-    fn default() -> Self {
-        Self([EMPTY; LISTS])
-    }
+pub(crate) struct Table<T> {
+    nodes: Vec<Node<T>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    lists: [List; LISTS],
+    clock: u32,
+    capacity: u64,
+    len: usize,
+    weight: u64,
+    /// How often keys without an entry are asked for.
+    history: Sketch,
+    /// How many times frequencies were halved.
+    era: u8,
+    /// Accesses since then.
+    aged: u64,
+    /// Whether keys are remembered for policies that have no use for them, but whose successor may.
+    remembers: bool,
+    /// Payloads that were given up, for whoever must drop them outside of a lock.
+    pub(crate) evicted: Vec<T>,
 }
 
 /// A place in a table; valid until the entry is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u32);
+pub(crate) struct Place(u32);
 
-impl Table {
-    pub(super) fn find(&self, key: u64) -> Option<Place> {
-        self.index.get(&key).map(|place| Place(*place))
+impl<T> Table<T> {
+    pub(super) fn new(capacity: u64) -> Self {
+        Self {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            lists: [EMPTY; LISTS],
+            clock: 0,
+            capacity,
+            len: 0,
+            weight: 0,
+            history: Sketch::new(0),
+            era: 0,
+            aged: 0,
+            remembers: false,
+            evicted: Vec::new(),
+        }
+    }
+
+    /// Remembers keys for policies to come, as long as their own list allows.
+    pub(super) fn remember(&mut self) {
+        self.remembers = true;
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub(super) fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
+    /// How many entries are resident.
+    pub(crate) fn resident_len(&self) -> usize {
+        self.len
+    }
+
+    /// What they weigh.
+    pub(crate) fn resident_weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// One more access has begun.
+    #[inline]
+    pub(super) fn tick(&mut self) {
+        self.clock = self.clock.wrapping_add(1);
+        self.aged += 1;
+        if self.aged >= AGING * self.history.entries() {
+            self.age();
+        }
+    }
+
+    #[cold]
+    fn age(&mut self) {
+        self.aged = 0;
+        self.era = self.era.wrapping_add(1);
+        self.history.halve();
+    }
+
+    /// Notes that a key without an entry was asked for.
+    pub(super) fn missed(&mut self, key: u64) {
+        if self.len as u64 > self.history.entries() {
+            self.history.grow();
+        }
+        self.history.add(key);
+    }
+
+    /// How often the entry was used of late, 0 to 15.
+    #[inline]
+    pub(super) fn frequency(&self, place: Place) -> u8 {
+        let node = self.node(place);
+        node.uses >> self.era.wrapping_sub(node.era).min(7)
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, key: u64) -> Option<Place> {
+        let found = self.index.find(spread(key), |place| self.nodes[*place as usize].key == key);
+        found.map(|place| Place(*place))
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self, place: Place) -> Option<&T> {
+        self.node(place).payload.as_ref()
     }
 
     pub(super) fn key(&self, place: Place) -> u64 {
         self.node(place).key
     }
 
-    pub(super) fn entry_weight(&self, place: Place) -> u32 {
+    pub(crate) fn entry_weight(&self, place: Place) -> u32 {
         self.node(place).weight
     }
 
@@ -76,25 +192,48 @@ impl Table {
         ListId::from(self.node(place).list)
     }
 
+    pub(super) fn stamp(&self, place: Place) -> u32 {
+        self.node(place).stamp
+    }
+
+    /// Sets the time of use back to what it was before; for entries that come back.
+    pub(super) fn restamp(&mut self, place: Place) {
+        self.nodes[place.0 as usize].stamp = self.clock;
+    }
+
     pub(super) fn mark(&self, place: Place) -> u8 {
         self.node(place).mark
     }
 
     pub(super) fn set_mark(&mut self, place: Place, mark: u8) {
-        self.nodes[place.0 as usize].mark = mark;
+        let node = &mut self.nodes[place.0 as usize];
+        // Hot entries stay as they are, and their cache lines clean.
+        if node.mark != mark {
+            node.mark = mark;
+        }
     }
 
-    pub(super) fn len(&self, list: ListId) -> usize {
-        self.lists.0[list].len
+    /// Counts a use of the entry.
+    #[inline]
+    pub(super) fn count_use(&mut self, place: Place) {
+        let (uses, era) = ((self.frequency(place) + 1).min(MOST_USES), self.era);
+        let node = &mut self.nodes[place.0 as usize];
+        if (node.uses, node.era) != (uses, era) {
+            (node.uses, node.era) = (uses, era);
+        }
     }
 
-    pub(super) fn weight(&self, list: ListId) -> u64 {
-        self.lists.0[list].weight
+    pub(super) fn list_len(&self, list: ListId) -> usize {
+        self.lists[list].len as usize
+    }
+
+    pub(super) fn list_weight(&self, list: ListId) -> u64 {
+        self.lists[list].weight
     }
 
     /// The entry that has been longest in `list`.
     pub(super) fn back(&self, list: ListId) -> Option<Place> {
-        some(self.lists.0[list].back)
+        some(self.lists[list].back)
     }
 
     /// The one before `place`, nearer the front of its list.
@@ -102,19 +241,33 @@ impl Table {
         some(self.node(place).prev)
     }
 
-    /// The keys of `list`, from the front.
-    pub(super) fn keys(&self, list: ListId) -> impl Iterator<Item = (u64, u32)> + '_ {
-        let mut next = some(self.lists.0[list].front);
+    /// The places of `list`, from the front.
+    pub(super) fn places(&self, list: ListId) -> impl Iterator<Item = Place> + '_ {
+        let mut next = some(self.lists[list].front);
         std::iter::from_fn(move || {
-            let node = self.node(next?);
-            next = some(node.next);
-            Some((node.key, node.weight))
+            let place = next?;
+            next = some(self.node(place).next);
+            Some(place)
         })
     }
 
-    /// Adds a key that is not in the table.
-    pub(super) fn push_front(&mut self, list: ListId, key: u64, weight: u32) -> Place {
-        let node = Node { key, weight, prev: NONE, next: NONE, list: list as u8, mark: 0 };
+    /// Adds a resident entry whose key is not in the table.
+    pub(super) fn push_front(&mut self, list: ListId, key: u64, weight: u32, payload: T) -> Place {
+        let uses = self.history.estimate(key).max(1);
+        self.push(list, Loose { key, weight, uses, stamp: self.clock, payload: Some(payload) })
+    }
+
+    /// Adds an entry or ghost as it was.
+    pub(super) fn push(&mut self, list: ListId, loose: Loose<T>) -> Place {
+        let Loose { key, weight, uses, stamp, payload } = loose;
+        if payload.is_some() {
+            self.len += 1;
+            self.weight += u64::from(weight);
+        }
+        let (list_id, era) = (list as u8, self.era);
+        let (prev, next) = (NONE, NONE);
+        let node =
+            Node { key, weight, prev, next, stamp, list: list_id, mark: 0, uses, era, payload };
         let place = if let Some(place) = self.free.pop() {
             self.nodes[place as usize] = node;
             place
@@ -122,7 +275,8 @@ impl Table {
             self.nodes.push(node);
             (self.nodes.len() - 1) as u32
         };
-        self.index.insert(key, place);
+        let nodes = &self.nodes;
+        self.index.insert_unique(spread(key), place, |at| spread(nodes[*at as usize].key));
         self.link_front(list, place);
         Place(place)
     }
@@ -132,56 +286,134 @@ impl Table {
         self.link_front(list, place.0);
     }
 
-    pub(super) fn remove(&mut self, place: Place) -> Taken {
+    /// Notes a use of an entry in a list that is ordered by use.
+    #[inline]
+    pub(super) fn refresh(&mut self, list: ListId, place: Place) {
+        let node = self.node(place);
+        let age = self.clock.wrapping_sub(node.stamp);
+        if usize::from(node.list) != list || age > self.lists[list].len / FRONT_PART {
+            self.move_to_front(list, place);
+            self.restamp(place);
+        }
+    }
+
+    /// Takes an entry or ghost out.
+    pub(super) fn remove(&mut self, place: Place) -> Option<T> {
         self.unlink(place.0);
-        let node = self.nodes[place.0 as usize];
-        self.index.remove(&node.key);
+        let node = &mut self.nodes[place.0 as usize];
+        let (key, weight) = (node.key, node.weight);
+        let payload = node.payload.take();
+        node.list = FREE;
+        if payload.is_some() {
+            self.len -= 1;
+            self.weight -= u64::from(weight);
+        }
+        if let Ok(found) = self.index.find_entry(spread(key), |at| *at == place.0) {
+            found.remove();
+        }
         self.free.push(place.0);
-        Taken { key: node.key, weight: node.weight }
+        payload
     }
 
-    pub(super) fn pop_back(&mut self, list: ListId) -> Option<Taken> {
+    /// Gives an entry up.
+    pub(super) fn evict(&mut self, place: Place) {
+        if self.payload(place).is_some() {
+            let (key, frequency) = (self.key(place), self.frequency(place));
+            self.history.raise(key, frequency);
+        }
+        if let Some(payload) = self.remove(place) {
+            self.evicted.push(payload);
+        }
+    }
+
+    /// Gives an entry up, and remembers its key at the front of `list`.
+    pub(super) fn evict_to(&mut self, list: ListId, place: Place) {
+        let (key, frequency) = (self.key(place), self.frequency(place));
+        self.history.raise(key, frequency);
+        let node = &mut self.nodes[place.0 as usize];
+        if let Some(payload) = node.payload.take() {
+            self.len -= 1;
+            self.weight -= u64::from(node.weight);
+            self.evicted.push(payload);
+        }
+        self.move_to_front(list, place);
+    }
+
+    /// Gives an entry up for a policy that has no use for ghosts in `list` itself.
+    pub(super) fn evict_for(&mut self, list: ListId, place: Place) {
+        if !self.remembers {
+            self.evict(place);
+            return;
+        }
+        self.evict_to(list, place);
+        while self.list_weight(list) > self.capacity && self.pop_back(list).is_some() {}
+    }
+
+    /// Forgets the oldest of `list`.
+    pub(super) fn pop_back(&mut self, list: ListId) -> Option<u64> {
         let place = self.back(list)?;
-        Some(self.remove(place))
+        let key = self.key(place);
+        self.evict(place);
+        Some(key)
     }
 
-    fn node(&self, place: Place) -> &Node {
+    /// Empties the table; entries and ghosts come out in the order of their last use.
+    pub(super) fn take_all(&mut self) -> Vec<Loose<T>> {
+        let (clock, era) = (self.clock, self.era);
+        let linked = |node: &Node<T>| node.list != FREE;
+        let nodes = std::mem::take(&mut self.nodes).into_iter().filter(linked);
+        let loosen = |node: Node<T>| {
+            let uses = node.uses >> era.wrapping_sub(node.era).min(7);
+            let Node { key, weight, stamp, payload, .. } = node;
+            Loose { key, weight, uses, stamp, payload }
+        };
+        let mut all: Vec<_> = nodes.map(loosen).collect();
+        all.sort_by_key(|loose| std::cmp::Reverse(clock.wrapping_sub(loose.stamp)));
+        self.free.clear();
+        self.index.clear();
+        self.lists = [EMPTY; LISTS];
+        (self.len, self.weight) = (0, 0);
+        all
+    }
+
+    fn node(&self, place: Place) -> &Node<T> {
         &self.nodes[place.0 as usize]
     }
 
     fn link_front(&mut self, list: ListId, place: u32) {
-        let front = self.lists.0[list].front;
+        let front = self.lists[list].front;
         let node = &mut self.nodes[place as usize];
         (node.list, node.prev, node.next) = (list as u8, NONE, front);
         let weight = u64::from(node.weight);
         if front == NONE {
-            self.lists.0[list].back = place;
+            self.lists[list].back = place;
         } else {
             self.nodes[front as usize].prev = place;
         }
-        let list = &mut self.lists.0[list];
+        let list = &mut self.lists[list];
         list.front = place;
         list.len += 1;
         list.weight += weight;
     }
 
     fn unlink(&mut self, place: u32) {
-        let node = self.nodes[place as usize];
-        if node.prev != NONE {
-            self.nodes[node.prev as usize].next = node.next;
+        let node = &self.nodes[place as usize];
+        let (prev, next, list, weight) = (node.prev, node.next, node.list, node.weight);
+        if prev != NONE {
+            self.nodes[prev as usize].next = next;
         }
-        if node.next != NONE {
-            self.nodes[node.next as usize].prev = node.prev;
+        if next != NONE {
+            self.nodes[next as usize].prev = prev;
         }
-        let list = &mut self.lists.0[node.list as usize];
+        let list = &mut self.lists[list as usize];
         if list.front == place {
-            list.front = node.next;
+            list.front = next;
         }
         if list.back == place {
-            list.back = node.prev;
+            list.back = prev;
         }
         list.len -= 1;
-        list.weight -= u64::from(node.weight);
+        list.weight -= u64::from(weight);
     }
 }
 
@@ -193,16 +425,21 @@ fn some(place: u32) -> Option<Place> {
 mod tests {
     use super::*;
 
-    fn keys(table: &Table, list: ListId) -> Vec<u64> {
-        table.keys(list).map(|(key, _)| key).collect()
+    fn keys(table: &Table<()>, list: ListId) -> Vec<u64> {
+        table.places(list).map(|place| table.key(place)).collect()
+    }
+
+    fn filled() -> Table<()> {
+        let mut table = Table::new(100);
+        for key in 1..=4 {
+            table.push_front(0, key, key as u32, ());
+        }
+        table
     }
 
     #[test]
     fn lists_keep_order_length_and_weight() {
-        let mut table = Table::default();
-        for key in 1..=4 {
-            table.push_front(0, key, key as u32);
-        }
+        let mut table = filled();
         assert_eq!(keys(&table, 0), [4, 3, 2, 1]);
         let place = table.find(2).unwrap();
         table.move_to_front(0, place);
@@ -210,10 +447,38 @@ mod tests {
         let place = table.find(4).unwrap();
         table.move_to_front(1, place);
         assert_eq!((keys(&table, 0), keys(&table, 1)), (vec![2, 3, 1], vec![4]));
-        assert_eq!((table.weight(0), table.weight(1), table.len(0)), (6, 4, 3));
-        assert_eq!(table.pop_back(0), Some(Taken { key: 1, weight: 1 }));
-        table.push_front(0, 7, 1);
+        assert_eq!((table.list_weight(0), table.list_weight(1), table.list_len(0)), (6, 4, 3));
+        assert_eq!(table.pop_back(0), Some(1));
+        table.push_front(0, 7, 1, ());
         assert_eq!(keys(&table, 0), [7, 2, 3]);
         assert!(table.find(1).is_none());
+        assert_eq!((table.resident_len(), table.resident_weight()), (4, 10));
+    }
+
+    #[test]
+    fn ghosts_are_remembered_but_weigh_nothing() {
+        let mut table = filled();
+        let place = table.find(3).unwrap();
+        table.evict_to(2, place);
+        assert_eq!((table.resident_len(), table.resident_weight()), (3, 7));
+        assert_eq!(table.payload(place), None);
+        assert_eq!((keys(&table, 2), table.list_weight(2), table.evicted.len()), (vec![3], 3, 1));
+        let loose = table.take_all();
+        let order: Vec<_> = loose.iter().map(|one| (one.key, one.payload.is_some())).collect();
+        assert_eq!(order, [(1, true), (2, true), (3, false), (4, true)]);
+    }
+
+    #[test]
+    fn a_use_near_the_front_moves_nothing() {
+        let mut table = Table::new(1000);
+        for key in 0..160 {
+            table.tick();
+            table.push_front(0, key, 1, ());
+        }
+        table.tick();
+        table.refresh(0, table.find(155).unwrap());
+        assert_eq!(keys(&table, 0)[0], 159);
+        table.refresh(0, table.find(100).unwrap());
+        assert_eq!(keys(&table, 0)[0], 100);
     }
 }

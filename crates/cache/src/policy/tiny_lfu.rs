@@ -1,103 +1,79 @@
 //! Least recently used, unless the newcomer has been asked for less often.
 
+use super::core::{Ghost, Rules};
 use super::sketch::Sketch;
-use super::table::Table;
-use super::{Policy, PolicyState};
+use super::table::{ListId, Place, Table};
 
-const ENTRIES: usize = 0;
+const ENTRIES: ListId = 0;
 
 /// `TinyLFU` admission before one LRU list, as the moka crate does it: a newcomer gets in when it
 /// was asked for more often than the entries that it would push out were together. The sketch
 /// counts only once the cache is half full.
 ///
 /// Source: Einziger, Friedman, Manes, *`TinyLFU`* (ACM TOS 2017); moka's documented behaviour.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct TinyLfu {
-    table: Table,
     sketch: Option<Sketch>,
-    capacity: u64,
 }
 
 impl TinyLfu {
-    pub(super) fn new(capacity: u64) -> Self {
-        Self { table: Table::default(), sketch: None, capacity }
-    }
-
-    fn count(&mut self, key: u64) {
-        let (len, weight) = (self.table.len(ENTRIES) as u64, self.table.weight(ENTRIES));
+    fn count<T>(&mut self, table: &Table<T>, key: u64) {
+        let (len, weight) = (table.resident_len() as u64, table.resident_weight());
         if let Some(sketch) = &mut self.sketch {
             sketch.count(key);
-        } else if weight * 2 >= self.capacity && len > 0 {
+        } else if weight.saturating_mul(2) >= table.capacity() && len > 0 {
             // A full cache holds about as many entries as its mean weight allows.
-            let entries = self.capacity as f64 / (weight as f64 / len as f64);
+            let entries = table.capacity() as f64 / (weight as f64 / len as f64);
             let mut sketch = Sketch::new(entries as u64);
             sketch.count(key);
             self.sketch = Some(sketch);
         }
     }
 
-    /// Makes room for the newcomer, or says that those in its way are worth more than it.
-    fn admit(&mut self, key: u64, weight: u32) -> bool {
-        let needed = (self.table.weight(ENTRIES) + u64::from(weight)).saturating_sub(self.capacity);
+    /// Whether the newcomer was asked for more often than those in its way together.
+    fn wins<T>(&self, table: &Table<T>, key: u64, weight: u32) -> bool {
+        let needed = (table.resident_weight() + u64::from(weight)).saturating_sub(table.capacity());
         let Some(sketch) = &self.sketch else {
             return needed == 0;
         };
         let frequency = u32::from(sketch.estimate(key));
         let (mut freed, mut theirs) = (0, 0_u32);
-        let mut victim = self.table.back(ENTRIES);
+        let mut victim = table.back(ENTRIES);
         while freed < needed {
             let Some(place) = victim else { return false };
-            theirs += u32::from(sketch.estimate(self.table.key(place)));
+            theirs += u32::from(sketch.estimate(table.key(place)));
             if theirs >= frequency {
                 return false;
             }
-            freed += u64::from(self.table.entry_weight(place));
-            victim = self.table.toward_front(place);
+            freed += u64::from(table.entry_weight(place));
+            victim = table.toward_front(place);
         }
-        self.shrink(self.capacity - u64::from(weight));
         true
-    }
-
-    fn shrink(&mut self, most: u64) {
-        while self.table.weight(ENTRIES) > most {
-            self.table.pop_back(ENTRIES);
-        }
     }
 }
 
-impl Policy for TinyLfu {
-    fn access(&mut self, key: u64, weight: u32) -> bool {
-        self.count(key);
-        if let Some(place) = self.table.find(key) {
-            self.table.move_to_front(ENTRIES, place);
-            return true;
-        }
-        if u64::from(weight) <= self.capacity && self.admit(key, weight) {
-            self.table.push_front(ENTRIES, key, weight);
-        }
-        false
+impl<T> Rules<T> for TinyLfu {
+    fn hit(&mut self, table: &mut Table<T>, place: Place) {
+        self.count(table, table.key(place));
+        table.refresh(ENTRIES, place);
     }
 
-    fn remove(&mut self, key: u64) -> bool {
-        self.table.find(key).map(|place| self.table.remove(place)).is_some()
+    fn admit(
+        &mut self,
+        table: &mut Table<T>,
+        key: u64,
+        weight: u32,
+        _: Option<Ghost>,
+    ) -> Option<ListId> {
+        self.count(table, key);
+        self.wins(table, key, weight).then_some(ENTRIES)
     }
 
-    fn set_capacity(&mut self, capacity: u64) {
-        self.capacity = capacity;
-        self.shrink(capacity);
-        self.sketch = None;
+    fn settle(&mut self, table: &mut Table<T>) {
+        while table.resident_weight() > table.capacity() && table.pop_back(ENTRIES).is_some() {}
     }
 
-    fn state(&self) -> PolicyState {
-        let (entries, weight) = (self.table.len(ENTRIES), self.table.weight(ENTRIES));
-        PolicyState { entries, weight, capacity: self.capacity }
-    }
-
-    fn resident(&self) -> Vec<(u64, u32)> {
-        self.table.keys(ENTRIES).collect()
-    }
-
-    fn contains(&self, key: u64) -> bool {
-        self.table.find(key).is_some()
+    fn lists(&self) -> &'static [ListId] {
+        &[ENTRIES]
     }
 }

@@ -1,146 +1,119 @@
 //! `TinyLFU` behind a window in which newcomers prove themselves.
 
-use super::sketch::Sketch;
-use super::table::{Place, Table};
-use super::{Policy, PolicyState};
+use super::core::{Ghost, Rules};
+use super::table::{ListId, Place, Table};
 
-const WINDOW: usize = 0;
-const PROBATION: usize = 1;
-const PROTECTED: usize = 2;
+const WINDOW: ListId = 0;
+const PROBATION: ListId = 1;
+const PROTECTED: ListId = 2;
+/// Keys that are remembered for a policy to come.
+const GHOST: ListId = 3;
+
+/// The window's share of the capacity as the paper has it.
+const NARROW: f64 = 0.01;
+
+/// The window's share where recency matters as much as frequency.
+const WIDE: f64 = 0.5;
 
 /// The share of the main part that entries asked for twice may take.
 const PROTECTED_SHARE: f64 = 0.8;
 
-/// A small LRU window before a main part of two segments. What leaves the window gets into the
-/// main part when it has been asked for more often than the one that it would push out.
+/// An LRU window before a main part of two segments. What leaves the window gets into the main
+/// part when it has been asked for more often than the one that it would push out.
 ///
 /// With a window of the whole capacity it is LRU; the window is its one knob.
 ///
 /// Source: Einziger, Friedman, Manes, *`TinyLFU`* (ACM TOS 2017), section 4; Einziger et al.,
 /// *Adaptive Software Cache Management* (Middleware 2018).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct WindowTinyLfu {
-    table: Table,
-    sketch: Sketch,
-    capacity: u64,
-    window_share: f64,
+    share: f64,
 }
 
 impl WindowTinyLfu {
-    pub(super) fn new(capacity: u64, window_share: f64) -> Self {
-        Self { table: Table::default(), sketch: Sketch::new(0), capacity, window_share }
+    pub(super) fn narrow() -> Self {
+        Self { share: NARROW }
     }
 
-    fn window(&self) -> u64 {
-        ((self.capacity as f64 * self.window_share) as u64).max(1).min(self.capacity)
+    pub(super) fn wide() -> Self {
+        Self { share: WIDE }
     }
 
-    fn weight(&self) -> u64 {
-        self.main() + self.table.weight(WINDOW)
+    fn window<T>(self, table: &Table<T>) -> u64 {
+        ((table.capacity() as f64 * self.share) as u64).max(1).min(table.capacity())
     }
 
-    fn main(&self) -> u64 {
-        self.table.weight(PROBATION) + self.table.weight(PROTECTED)
-    }
-
-    fn entries(&self) -> usize {
-        [WINDOW, PROBATION, PROTECTED].iter().map(|list| self.table.len(*list)).sum()
-    }
-
-    fn hit(&mut self, place: Place) {
-        if self.table.list_of(place) == WINDOW {
-            self.table.move_to_front(WINDOW, place);
-            return;
-        }
-        self.table.move_to_front(PROTECTED, place);
-        let most = ((self.capacity - self.window()) as f64 * PROTECTED_SHARE) as u64;
-        while self.table.weight(PROTECTED) > most {
-            let Some(oldest) = self.table.back(PROTECTED) else { break };
-            self.table.move_to_front(PROBATION, oldest);
-        }
-    }
-
-    /// Moves what no longer fits the window on to the main part, as far as that lets it in.
-    fn settle(&mut self) {
-        let main = self.capacity - self.window();
-        while self.table.weight(WINDOW) > self.window() {
-            let Some(candidate) = self.table.back(WINDOW) else { break };
-            let weight = u64::from(self.table.entry_weight(candidate));
-            if self.main() + weight > main && !self.contest(candidate, weight, main) {
-                self.table.remove(candidate);
-            } else {
-                self.table.move_to_front(PROBATION, candidate);
-            }
-        }
-        while self.main() > main && self.give_up_main().is_some() {}
+    fn main<T>(table: &Table<T>) -> u64 {
+        table.list_weight(PROBATION) + table.list_weight(PROTECTED)
     }
 
     /// Whether the candidate beats the entries in its way, which are then given up.
-    fn contest(&mut self, candidate: Place, weight: u64, main: u64) -> bool {
-        if weight > main {
+    fn contest<T>(table: &mut Table<T>, candidate: Place, most: u64) -> bool {
+        let weight = u64::from(table.entry_weight(candidate));
+        if weight > most {
             return false;
         }
-        let frequency = self.sketch.estimate(self.table.key(candidate));
-        while self.main() + weight > main {
-            let Some(victim) = self.victim() else { return false };
-            if self.sketch.estimate(self.table.key(victim)) >= frequency {
+        let frequency = table.frequency(candidate);
+        while Self::main(table) + weight > most {
+            let Some(victim) = Self::victim(table) else { return false };
+            if table.frequency(victim) >= frequency {
                 return false;
             }
-            self.table.remove(victim);
+            table.evict_for(GHOST, victim);
         }
         true
     }
 
-    fn victim(&self) -> Option<Place> {
-        self.table.back(PROBATION).or_else(|| self.table.back(PROTECTED))
-    }
-
-    fn give_up_main(&mut self) -> Option<()> {
-        let victim = self.victim()?;
-        self.table.remove(victim);
-        Some(())
+    fn victim<T>(table: &Table<T>) -> Option<Place> {
+        table.back(PROBATION).or_else(|| table.back(PROTECTED))
     }
 }
 
-impl Policy for WindowTinyLfu {
-    fn access(&mut self, key: u64, weight: u32) -> bool {
-        if (self.entries() as u64) > self.sketch.entries() {
-            self.sketch = Sketch::new(self.sketch.entries().saturating_mul(2));
+impl<T> Rules<T> for WindowTinyLfu {
+    fn hit(&mut self, table: &mut Table<T>, place: Place) {
+        if table.list_of(place) == WINDOW {
+            table.refresh(WINDOW, place);
+            return;
         }
-        self.sketch.count(key);
-        if let Some(place) = self.table.find(key) {
-            self.hit(place);
-            return true;
+        table.refresh(PROTECTED, place);
+        let most = ((table.capacity() - self.window(table)) as f64 * PROTECTED_SHARE) as u64;
+        while table.list_weight(PROTECTED) > most {
+            let Some(oldest) = table.back(PROTECTED) else { break };
+            table.move_to_front(PROBATION, oldest);
         }
-        if u64::from(weight) <= self.capacity {
-            self.table.push_front(WINDOW, key, weight);
-            // While there is room anywhere the window may hold it: nothing is lost by waiting.
-            if self.weight() > self.capacity {
-                self.settle();
+    }
+
+    fn admit(&mut self, _: &mut Table<T>, _: u64, _: u32, _: Option<Ghost>) -> Option<ListId> {
+        Some(WINDOW)
+    }
+
+    /// Moves what no longer fits the window on to the main part, as far as that lets it in. While
+    /// there is room anywhere the window may hold it: nothing is lost by waiting.
+    fn settle(&mut self, table: &mut Table<T>) {
+        if table.resident_weight() <= table.capacity() {
+            return;
+        }
+        let window = self.window(table);
+        let main = table.capacity() - window;
+        while table.list_weight(WINDOW) > window {
+            let Some(candidate) = table.back(WINDOW) else { break };
+            if Self::contest(table, candidate, main) {
+                table.move_to_front(PROBATION, candidate);
+            } else {
+                table.evict_for(GHOST, candidate);
             }
         }
-        false
+        while Self::main(table) > main {
+            let Some(victim) = Self::victim(table) else { break };
+            table.evict_for(GHOST, victim);
+        }
     }
 
-    fn remove(&mut self, key: u64) -> bool {
-        self.table.find(key).map(|place| self.table.remove(place)).is_some()
+    fn ghosts(&self) -> Option<ListId> {
+        Some(GHOST)
     }
 
-    fn set_capacity(&mut self, capacity: u64) {
-        self.capacity = capacity;
-        self.settle();
-    }
-
-    fn state(&self) -> PolicyState {
-        PolicyState { entries: self.entries(), weight: self.weight(), capacity: self.capacity }
-    }
-
-    fn resident(&self) -> Vec<(u64, u32)> {
-        let lists = [PROTECTED, WINDOW, PROBATION];
-        lists.iter().flat_map(|list| self.table.keys(*list)).collect()
-    }
-
-    fn contains(&self, key: u64) -> bool {
-        self.table.find(key).is_some()
+    fn lists(&self) -> &'static [ListId] {
+        &[PROTECTED, WINDOW, PROBATION]
     }
 }

@@ -1,69 +1,60 @@
 //! A pool of warm objects: connections, sessions, loaded models.
 
+mod builder;
 mod config;
+pub(crate) mod core;
+mod create;
 mod error;
+mod get;
+mod hooks;
+mod jitter;
+mod keyed;
 mod lent;
-mod state;
+mod manager;
+mod sense;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod wait;
-mod waiters;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use plimsoll_core_types::Priority;
+use plimsoll_core_types::{OptimizeError, PoolMetrics, Reason, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-pub use config::{PoolConfig, PoolConfigError};
+use self::core::{After, Cause, Core, Rest};
+pub use self::core::{Counts, SLOT_OVERHEAD, WaitHistogram};
+pub use builder::PoolBuilder;
+pub use config::{PoolConfig, PoolConfigError, Retry};
 pub use error::GetError;
+pub use get::Ask;
+pub use hooks::{Hooks, Retired};
+use jitter::Jitter;
+pub use keyed::{KeyedConfig, KeyedError, KeyedPool};
 pub use lent::Lent;
-use lent::Right;
-pub use state::Counts;
-use state::{After, Gift, Start, State};
+pub use manager::Manager;
+use sense::Sense;
 
-/// Makes objects for a [`Pool`], and says whether they can be used again.
-pub trait Manager: Send + Sync + 'static {
-    /// What is pooled.
-    type Object: Send + 'static;
-    /// Why none can be made, or one can't be used again.
-    type Error: fmt::Display + Send;
-
-    /// Makes an object.
-    ///
-    /// # Errors
-    ///
-    /// When it can't. The pool then lets the next one try.
-    fn create(&self) -> impl Future<Output = Result<Self::Object, Self::Error>> + Send;
-
-    /// Says whether an idle object can be lent again, and makes it so. By default it can.
-    ///
-    /// # Errors
-    ///
-    /// When it can't; it is retired, and another one is lent or made.
-    fn recycle(
-        &self,
-        object: &mut Self::Object,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
-        let _ = object;
-        async { Ok(()) }
-    }
-
-    /// Says at once whether an object that comes back is worth keeping. Called in `Drop`: it must
-    /// not block. By default it is.
-    fn keep(&self, object: &mut Self::Object) -> bool {
-        let _ = object;
-        true
-    }
-}
+use crate::sizing::SizingPolicy;
 
 /// Warm objects, lent in turn.
 ///
-/// An object that comes back goes straight to who waits longest: nobody barges. Whatever becomes
-/// of a request, an object or the manager's future (an error, a panic, a cancel), its place in the
-/// pool comes back by `Drop`.
+/// - An idle object is lent, and taken back, with one atomic exchange each: no lock, no
+///   allocation, no look at the clock. The one used last is lent first. A task that only gets and
+///   drops still lets others run: each loan takes a unit of its cooperative budget.
+/// - Where none is idle, requests stand in line, by priority, then by deadline, then by arrival;
+///   what comes back goes straight to who is next. Nobody barges.
+/// - Objects are made in tasks of their own. A request takes what comes first: the new object or
+///   one that comes back. One that goes away leaves its new object to the next.
+/// - Whatever becomes of a request, an object or the manager's future (an error, a panic, a
+///   cancel), its place in the pool comes back by `Drop`.
 ///
-/// Cloning gives another handle to the same pool.
+/// Cloning gives another handle to the same pool. When the last one is dropped the pool is
+/// [closed](Self::close); what is lent stays usable until it comes back.
 ///
 /// ```
 /// use plimsoll_pool::{Manager, Pool, PoolConfig};
@@ -91,10 +82,22 @@ pub struct Pool<M: Manager> {
     shared: Arc<Shared<M>>,
 }
 
+/// What keeps a pool alive while it has objects.
+type Anchor<M> = Arc<Shared<M>>;
+
+/// What all handles and loans of one pool share.
 pub(crate) struct Shared<M: Manager> {
+    core: Core<M::Object, GetError<M::Error>, Anchor<M>>,
     manager: M,
+    hooks: Option<Box<dyn Hooks<M::Object>>>,
     config: PoolConfig,
-    state: Mutex<State<M::Object>>,
+    sizing: Option<Box<dyn SizingPolicy>>,
+    epoch: Instant,
+    jitter: Jitter,
+    sense: Mutex<Sense>,
+    handles: AtomicUsize,
+    upkeep_runs: AtomicBool,
+    empty: Notify,
 }
 
 /// What a [`Pool`] has.
@@ -106,10 +109,36 @@ pub struct PoolStatus {
     pub size: usize,
     /// How many of them are idle.
     pub idle: usize,
+    /// How many of them are being made.
+    pub creating: usize,
     /// How many requests wait.
     pub waiting: usize,
     /// What has happened so far.
     pub counts: Counts,
+}
+
+/// What [`Pool::optimize`] changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SizeChange {
+    /// How many objects there could be before.
+    pub from: usize,
+    /// How many there can be now; the same where nothing was changed.
+    pub to: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl PoolStatus {
+    /// By how much there are more objects than there may be. Below zero, so many more can be made.
+    pub const fn debt(&self) -> isize {
+        self.size.cast_signed() - self.max.cast_signed()
+    }
+
+    /// How many are out, those included that have been given to a request that has not taken them
+    /// yet.
+    pub const fn in_use(&self) -> usize {
+        self.size.saturating_sub(self.idle + self.creating)
+    }
 }
 
 impl<M: Manager> Pool<M> {
@@ -119,89 +148,82 @@ impl<M: Manager> Pool<M> {
     ///
     /// When `config` contradicts itself; names the field.
     pub fn new(manager: M, config: PoolConfig) -> Result<Self, PoolConfigError> {
-        config.check()?;
-        let state = Mutex::new(State::new(config.size));
-        Ok(Self { shared: Arc::new(Shared { manager, config, state }) })
+        Self::builder(manager, config).build()
     }
 
-    /// An object, as soon as there is one and it is this request's turn.
-    ///
-    /// Spends the task's cooperative budget also where it is served at once, so that a task that
-    /// does nothing else still lets others run.
-    ///
-    /// # Errors
-    ///
-    /// When none came free in time, none could be made, too many wait, or the pool is closed; the
-    /// error says which.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves the line; what crossed with that goes to the next in line.
-    pub async fn get(&self) -> Result<Lent<M>, GetError<M::Error>> {
-        self.get_as(Priority::Normal).await
-    }
-
-    /// An object for a request of `priority`. Like [`get`](Self::get) otherwise.
-    ///
-    /// # Errors
-    ///
-    /// As for [`get`](Self::get).
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`get`](Self::get).
-    pub async fn get_as(&self, priority: Priority) -> Result<Lent<M>, GetError<M::Error>> {
-        tokio::task::coop::consume_budget().await;
-        loop {
-            let started = self.shared.state.lock().start(priority, self.shared.config.max_waiting);
-            let gift = match started {
-                Start::Given(gift) => gift,
-                Start::Waits(place) => self.shared.wait(place).await?,
-                Start::Full(waiting) => return Err(GetError::LineFull { waiting }),
-                Start::Closed => return Err(GetError::Closed),
-            };
-            let right = Right::new(Arc::clone(&self.shared));
-            match gift {
-                Gift::Right => return right.create().await,
-                Gift::Object(object) => {
-                    if let Some(lent) = right.recycle(object).await {
-                        return Ok(lent);
-                    }
-                }
-            }
-        }
+    /// A pool with hooks, a sizing policy, or a fixed seed.
+    pub const fn builder(manager: M, config: PoolConfig) -> PoolBuilder<M> {
+        PoolBuilder::new(manager, config)
     }
 
     /// How many objects may exist from now on; at least 1. Idle ones beyond it are dropped now,
-    /// lent ones when they come back. Growth serves waiters at once.
+    /// lent ones when they come back: until then the pool is in [debt](PoolStatus::debt) and makes
+    /// none. Growth serves waiters at once.
     pub fn resize(&self, size: usize) {
-        let max_bypass = self.shared.config.max_bypass;
-        let (retired, wake) = self.shared.state.lock().resize(size.max(1), max_bypass);
-        drop(retired);
-        for waker in wake {
-            waker.wake();
-        }
+        let size = size.clamp(1, self::core::MOST - self.shared.config.surge);
+        self.shared.finish(self.shared.core.resize(size));
+    }
+
+    /// Lets the pool's sizing policy say how many objects there should be, and resizes the pool.
+    /// Without a policy the size stays.
+    ///
+    /// The metrics are usually the pool's own, of [`measure`](Self::measure). A pool whose config
+    /// asks for upkeep does this by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the metrics contradict themselves, or the pool is closed.
+    pub fn optimize(&self, metrics: &PoolMetrics) -> Result<SizeChange, OptimizeError> {
+        self.shared.optimize(metrics)
+    }
+
+    /// What the pool did since this was last asked, or since it was made.
+    ///
+    /// Holds are not timed one by one, which would cost each loan two looks at the clock. Their
+    /// mean follows from how many were out on average, by J. D. C. Little, *A Proof for the
+    /// Queuing Formula L = λW* (1961); the pool counts them at each round of upkeep, and here.
+    pub fn measure(&self) -> PoolMetrics {
+        self.shared.measure()
+    }
+
+    /// How long waits took, those that timed out or were given up included.
+    pub fn waits(&self) -> WaitHistogram {
+        self.shared.core.history().1
     }
 
     /// Drops what is idle, ends every wait with an error, and drops lent objects as they come
-    /// back. Can't be undone.
+    /// back. Can't be undone. [`drained`](Self::drained) waits for the last one.
     pub fn close(&self) {
-        let (retired, wake) = self.shared.state.lock().close();
-        drop(retired);
-        for waker in wake {
-            waker.wake();
+        self.shared.close();
+    }
+
+    /// Waits until a closed pool has no object left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn drained(&self) {
+        loop {
+            let emptied = self.shared.empty.notified();
+            let sizes = self.shared.core.sizes();
+            if sizes.closed && sizes.size == 0 {
+                return;
+            }
+            emptied.await;
         }
     }
 
     /// What it has.
     pub fn status(&self) -> PoolStatus {
-        let state = self.shared.state.lock();
+        let sizes = self.shared.core.sizes();
+        let (counts, _) = self.shared.core.history();
         PoolStatus {
-            max: state.max,
-            size: state.size,
-            idle: state.idle.len(),
-            waiting: state.waiters.len(),
-            counts: state.counts,
+            max: sizes.max,
+            size: sizes.size,
+            idle: sizes.idle,
+            creating: sizes.creating,
+            waiting: sizes.waiting,
+            counts,
         }
     }
 
@@ -209,21 +231,68 @@ impl<M: Manager> Pool<M> {
     pub fn manager(&self) -> &M {
         &self.shared.manager
     }
+
+    /// How it was told to behave.
+    pub fn config(&self) -> &PoolConfig {
+        &self.shared.config
+    }
 }
 
 impl<M: Manager> Shared<M> {
-    fn finish(&self, work: impl FnOnce(&mut State<M::Object>, u32) -> After<M::Object>) {
-        let after = work(&mut self.state.lock(), self.config.max_bypass);
-        if let Some(waker) = after.wake {
-            waker.wake();
+    /// The time since the pool was made.
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.epoch.elapsed()
+    }
+
+    /// Wakes whoever was served, then retires what is not wanted any more. For callers that hold
+    /// the pool otherwise.
+    fn finish(&self, after: After<M::Object, Anchor<M>>) {
+        if let Some(rest) = after.wake_all() {
+            drop(self.end_all(*rest));
         }
-        drop(after.retired);
+    }
+
+    /// Retires what is not wanted any more. Gives what has to be dropped when the pool will not be
+    /// touched any more.
+    #[cold]
+    fn end_all(&self, mut rest: Rest<M::Object, Anchor<M>>) -> Option<Anchor<M>> {
+        let anchor = rest.anchor.take();
+        for (mut object, cause) in rest.retired.drain(..) {
+            if let (Some(hooks), Some(why)) = (&self.hooks, retired(cause)) {
+                hooks.on_retire(&mut object, why);
+            }
+        }
+        self.empty.notify_waiters();
+        anchor
+    }
+
+    fn close(&self) {
+        self.finish(self.core.close());
+    }
+}
+
+const fn retired(cause: Cause) -> Option<Retired> {
+    match cause {
+        Cause::Unfit => Some(Retired::Unfit),
+        Cause::Idle => Some(Retired::Idle),
+        Cause::TooOld => Some(Retired::TooOld),
+        Cause::Surplus => Some(Retired::Surplus),
+        Cause::TakenOut => None,
     }
 }
 
 impl<M: Manager> Clone for Pool<M> {
     fn clone(&self) -> Self {
+        self.shared.handles.fetch_add(1, Ordering::Relaxed);
         Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<M: Manager> Drop for Pool<M> {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.close();
+        }
     }
 }
 

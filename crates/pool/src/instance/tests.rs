@@ -1,8 +1,15 @@
-//! What a pool must never do, the defects of others among it.
+//! What a pool must never do, and what it must do in the end.
+
+mod care;
+mod order;
+mod peers;
+mod storm;
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use plimsoll_core_types::Priority;
 
 use super::*;
 
@@ -16,7 +23,12 @@ struct Objects {
     fail: AtomicUsize,
     panic: AtomicUsize,
     hang: bool,
+    /// How long one takes to make; in virtual time.
+    takes: Duration,
     unfit: AtomicUsize,
+    /// Makes the next so many checks panic.
+    recycle_panic: AtomicUsize,
+    recycle_hang: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +50,9 @@ impl Manager for Objects {
 
     async fn create(&self) -> Result<Object, &'static str> {
         tokio::task::yield_now().await;
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
         if self.hang {
             std::future::pending::<Infallible>().await;
         }
@@ -53,6 +68,12 @@ impl Manager for Objects {
     }
 
     async fn recycle(&self, _: &mut Object) -> Result<(), &'static str> {
+        if self.recycle_hang {
+            std::future::pending::<Infallible>().await;
+        }
+        if once(&self.recycle_panic) {
+            std::panic::resume_unwind(Box::new("recycle"));
+        }
         if once(&self.unfit) { Err("unfit") } else { Ok(()) }
     }
 }
@@ -106,7 +127,7 @@ async fn a_shrink_before_anything_was_made_holds() {
     let fourth = queued(&pool).await;
     assert_eq!(pool.status().size, 3);
     drop(held);
-    fourth.await.unwrap().unwrap();
+    drop(fourth.await.unwrap().unwrap());
 }
 
 #[tokio::test]
@@ -150,8 +171,7 @@ async fn failures_and_panics_of_the_manager_lose_no_place() {
         pool.manager().fail.store(1, Ordering::SeqCst);
         assert_eq!(pool.get().await.unwrap_err(), GetError::Create("no"));
         pool.manager().panic.store(1, Ordering::SeqCst);
-        let asking = pool.clone();
-        assert!(tokio::spawn(async move { asking.get().await.map(drop) }).await.is_err());
+        assert_eq!(pool.get().await.unwrap_err(), GetError::CreateBroken);
     }
     assert_eq!(pool.status().size, 0);
     assert_eq!(pool.status().counts.create_failures, 40);
@@ -181,7 +201,8 @@ async fn unfit_objects_are_replaced() {
     assert_eq!(pool.status().size, 0);
     let taken = pool.get().await.unwrap().detach();
     assert_eq!((taken.0, pool.status().size), (2, 0));
-    assert_eq!(pool.status().counts.unfit, 1);
+    let counts = pool.status().counts;
+    assert_eq!((counts.unfit, counts.taken_out), (2, 1), "one by its check, one discarded");
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,6 +219,14 @@ async fn timeouts_are_told_apart() {
     let config = PoolConfig { create_within: Some(within), ..PoolConfig::new(1) };
     let pool = Pool::new(Objects { hang: true, ..Objects::default() }, config).unwrap();
     assert_eq!(pool.get().await.unwrap_err(), GetError::CreateTimedOut { within });
+    assert_eq!(pool.status().size, 0);
+
+    let config =
+        PoolConfig { recycle_within: Some(within), recycle_attempts: 1, ..PoolConfig::new(1) };
+    let pool = Pool::new(Objects { recycle_hang: true, ..Objects::default() }, config).unwrap();
+    drop(pool.get().await.unwrap());
+    let error = pool.get().await.unwrap_err();
+    assert_eq!(error, GetError::RecycleTimedOut { tried: 1, within });
     assert_eq!(pool.status().size, 0);
 }
 

@@ -10,13 +10,17 @@ use plimsoll_core_types::{ResourceVector, TenantId};
 pub struct LedgerConfig {
     /// How many may wait; the next one is refused. Default 4096, at least 1.
     pub max_waiting: usize,
+    /// How many of one tenant may wait, so that one that floods leaves places to the others.
+    /// Default 1024, at least 1.
+    pub max_waiting_each: usize,
     /// How many leases and how many waiters a status lists. Default 4096.
     pub max_listed: usize,
     /// How many grants may pass a waiter that does not fit and use what it lacks. After that, what
     /// it lacks is kept for it. Default 32; 0 is strict order.
     pub max_bypass: u32,
-    /// A waiter rises by one priority class each time it has waited this long, so that no class
-    /// starves another. Default 30 s; above zero.
+    /// A waiter rises by one priority class each time it has waited this long while nobody of its
+    /// tenant and class was served, so that no class starves another, and none that floods the
+    /// line rises by the length of its own backlog. Default 30 s; above zero.
     pub ageing: Duration,
     /// How long what was freed for somebody is kept for it. Default 10 s; above zero.
     pub earmark_for: Duration,
@@ -24,6 +28,35 @@ pub struct LedgerConfig {
     pub max_earmarks: usize,
     /// Tenants with other than the default weight and quota.
     pub tenants: BTreeMap<TenantId, TenantConfig>,
+    /// Whose leases are taken back for those who wait, and when. By default nobody's.
+    pub preempt: Option<Preempt>,
+}
+
+/// When leases are taken back for those who wait.
+///
+/// The first in line whose patience is over has the leases of [lower priority](Self::by_priority),
+/// or [beyond their tenant's quota](Self::by_quota), reclaimed for it: as few as make room, the
+/// lowest class first, then the youngest, which has the least to lose. Their holders are asked
+/// first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preempt {
+    /// How long somebody waits before others are asked. Default 1 s.
+    pub after: Duration,
+    /// How long the asked have to give back by themselves; then the lease is ended. Default 10 s;
+    /// above zero.
+    pub grace: Duration,
+    /// A waiter may displace leases of a lower priority than its own. Default true.
+    pub by_priority: bool,
+    /// A waiter of a tenant that is within its quota may displace leases of tenants beyond theirs,
+    /// which is how quota that was lent is called back. Default true.
+    pub by_quota: bool,
+}
+
+impl Default for Preempt {
+    fn default() -> Self {
+        let (after, grace) = (Duration::from_secs(1), Duration::from_secs(10));
+        Self { after, grace, by_priority: true, by_quota: true }
+    }
 }
 
 /// A tenant's share.
@@ -45,7 +78,7 @@ pub enum LedgerConfigError {
     /// Nobody could wait.
     #[error("max_waiting is 0; it must be at least 1")]
     NoLine,
-    /// A time that must pass can't be zero.
+    /// A time or a count that can't be zero.
     #[error("{field} is 0; it must be above 0")]
     Zero {
         /// Which field.
@@ -65,12 +98,14 @@ impl Default for LedgerConfig {
     fn default() -> Self {
         Self {
             max_waiting: 4096,
+            max_waiting_each: 1024,
             max_listed: 4096,
             max_bypass: 32,
             ageing: Duration::from_secs(30),
             earmark_for: Duration::from_secs(10),
             max_earmarks: 256,
             tenants: BTreeMap::new(),
+            preempt: None,
         }
     }
 }
@@ -86,7 +121,13 @@ impl LedgerConfig {
         if self.max_waiting == 0 {
             return Err(LedgerConfigError::NoLine);
         }
-        for (field, value) in [("ageing", self.ageing), ("earmark_for", self.earmark_for)] {
+        if self.max_waiting_each == 0 {
+            return Err(LedgerConfigError::Zero { field: "max_waiting_each" });
+        }
+        let grace = self.preempt.map_or(Duration::MAX, |preempt| preempt.grace);
+        let times =
+            [("ageing", self.ageing), ("earmark_for", self.earmark_for), ("preempt.grace", grace)];
+        for (field, value) in times {
             if value.is_zero() {
                 return Err(LedgerConfigError::Zero { field });
             }

@@ -1,7 +1,10 @@
 //! What a ledger has decided.
 
-use plimsoll_core_types::{AllocateError, ConsumerId, LeaseId, ResourceVector, TicketId};
 use std::time::Duration;
+
+use plimsoll_core_types::{
+    AllocateError, ConsumerId, LeaseId, ResourceVector, TicketId, Timestamp,
+};
 
 /// Something that a [`Ledger`](super::Ledger) decided for somebody who had been waiting, or about
 /// a lease that nobody touched. Taken with [`Ledger::poll_event`](super::Ledger::poll_event).
@@ -38,6 +41,30 @@ pub enum Event {
         amount: ResourceVector,
         /// How long it had been granted for.
         ttl: Duration,
+    },
+    /// A holder is asked to give its lease back.
+    Asked {
+        /// Which.
+        lease: LeaseId,
+        /// Who holds it.
+        consumer: ConsumerId,
+        /// For whom.
+        beneficiary: Option<ConsumerId>,
+        /// What it holds.
+        amount: ResourceVector,
+        /// When it is ended, unless it has been given back.
+        deadline: Timestamp,
+    },
+    /// A holder that had been asked has not given its lease back in time: it is ended.
+    Revoked {
+        /// Which.
+        lease: LeaseId,
+        /// Who held it.
+        consumer: ConsumerId,
+        /// For whom.
+        beneficiary: Option<ConsumerId>,
+        /// What it held.
+        amount: ResourceVector,
     },
 }
 

@@ -7,15 +7,20 @@
 mod config;
 mod dims;
 mod earmarks;
+mod eta;
 mod event;
+mod hash;
 mod line;
+pub mod placement;
+mod preempt;
+mod pressure;
 mod serve;
 mod status;
 mod tenants;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use plimsoll_core_types::{
@@ -23,11 +28,13 @@ use plimsoll_core_types::{
     ResourceRequest, ResourceVector, TenantId, TicketId, Timestamp,
 };
 
-pub use config::{LedgerConfig, LedgerConfigError, TenantConfig};
+pub use config::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
 use dims::DimensionSet;
 use earmarks::Earmarks;
 pub use event::{Event, Outcome};
+use hash::NumberMap;
 use line::Line;
+pub use pressure::Pressure;
 use tenants::{Tenants, never_fits};
 
 /// Who holds how much of a limited whole, and who waits for it.
@@ -54,8 +61,10 @@ pub struct Ledger {
     limit: ResourceVector,
     promised: ResourceVector,
     reclaiming: ResourceVector,
-    leases: HashMap<LeaseId, Lease>,
+    leases: NumberMap<LeaseId, Lease>,
     expiries: BTreeSet<(Timestamp, LeaseId)>,
+    /// When leases are ended whose holders have been asked.
+    revocations: BTreeSet<(Timestamp, LeaseId)>,
     line: Line,
     earmarks: Earmarks,
     tenants: Tenants,
@@ -88,6 +97,8 @@ struct Life {
 #[derive(Debug)]
 struct Reclaim {
     beneficiary: Option<ConsumerId>,
+    /// When it is ended; none where its holder may take its time.
+    deadline: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,8 +122,9 @@ impl Ledger {
             limit,
             promised: ResourceVector::ZERO,
             reclaiming: ResourceVector::ZERO,
-            leases: HashMap::new(),
+            leases: NumberMap::default(),
             expiries: BTreeSet::new(),
+            revocations: BTreeSet::new(),
             line: Line::default(),
             earmarks: Earmarks::new(config.earmark_for, config.max_earmarks),
             tenants: Tenants::new(config.tenants.clone()),
@@ -136,14 +148,13 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Outcome, AllocateError> {
         self.catch_up(now);
-        self.refuse(&request, now).inspect_err(|_| self.counts.refused += 1)?;
-        let fits = request.amount().fits_in(&self.room_for(request.consumer(), request.tenant()));
+        self.refuse(&request).inspect_err(|_| self.counts.refused += 1)?;
+        let fits = self.fits(&request);
         if fits && self.line.is_empty() {
             return Ok(Outcome::Granted(self.grant(&request, now)));
         }
         let consumer = request.consumer();
-        let waiting = self.line.len();
-        if waiting >= self.config.max_waiting {
+        if let Some(waiting) = self.full_line(request.tenant()) {
             self.counts.refused += 1;
             return Err(AllocateError::LineFull { consumer: consumer.clone(), waiting });
         }
@@ -260,7 +271,7 @@ impl Ledger {
         self.catch_up(now);
         let lease = self.leases.get_mut(&id).ok_or(ReleaseError::Ended { id })?;
         if lease.reclaim.is_none() {
-            lease.reclaim = Some(Reclaim { beneficiary });
+            lease.reclaim = Some(Reclaim { beneficiary, deadline: None });
             self.reclaiming = self.reclaiming.saturating_add(&lease.amount);
         }
         Ok(())
@@ -289,7 +300,14 @@ impl Ledger {
     /// When [`expire`](Self::expire) has something to do next.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let lease = self.expiries.first().map(|(expires, _)| *expires);
-        let times = [lease, self.line.next_deadline(), self.earmarks.next_expiry()];
+        let revocation = self.revocations.first().map(|(deadline, _)| *deadline);
+        let times = [
+            lease,
+            revocation,
+            self.line.next_deadline(),
+            self.earmarks.next_expiry(),
+            self.next_preemption(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -323,10 +341,13 @@ impl Ledger {
         &self.promised
     }
 
-    fn refuse(&self, request: &ResourceRequest, _: Timestamp) -> Result<(), AllocateError> {
+    fn refuse(&self, request: &ResourceRequest) -> Result<(), AllocateError> {
         let (consumer, amount) = (request.consumer(), request.amount());
         if self.closed {
             return Err(AllocateError::Closed { consumer: consumer.clone() });
+        }
+        if amount.fits_in(&self.limit) && !self.tenants.any_configured() {
+            return Ok(());
         }
         let whole = amount.first_exceeding(&self.limit);
         let why = whole.map(|dimension| never_fits(dimension, amount, &self.limit));
@@ -334,6 +355,18 @@ impl Ledger {
             Some(why) => Err(AllocateError::NeverFits { consumer: consumer.clone(), why }),
             None => Ok(()),
         }
+    }
+
+    /// How many wait, where no more of `tenant` may.
+    fn full_line(&self, tenant: &TenantId) -> Option<usize> {
+        let all = self.line.len();
+        if all >= self.config.max_waiting {
+            return Some(all);
+        }
+        // Where all together are few, none of them can be many.
+        let most = self.config.max_waiting_each;
+        let own = if all < most { 0 } else { self.line.len_of(tenant) };
+        (own >= most).then_some(own)
     }
 
     fn fresh_id(&mut self) -> u64 {

@@ -36,7 +36,9 @@ impl Ledger {
     fn walk(&mut self, now: Timestamp) -> bool {
         let mut walk = self.line.walk();
         let mut passed = Passed::default();
-        while let Some(ticket) = self.line.step(&mut walk, self.order(now)) {
+        while self.leaves_something(passed.kept)
+            && let Some(ticket) = self.line.step(&mut walk, self.order(now))
+        {
             let Some(waiter) = self.line.get(ticket) else { continue };
             let request = &waiter.request;
             // What is kept for it, it takes from nobody.
@@ -60,9 +62,32 @@ impl Ledger {
         false
     }
 
+    /// Whether anything is free beside what is kept for those that have been passed often enough:
+    /// where nothing is, the rest of the line need not be walked. What is freed for one that is
+    /// further back it may take all the same.
+    fn leaves_something(&self, kept: DimensionSet) -> bool {
+        let free = self.limit.saturating_sub(&self.promised);
+        let others = DimensionSet::of(&free).without(kept);
+        !others.is_empty() || !self.earmarks.is_empty() && !free.is_zero()
+    }
+
     pub(super) fn order(&self, now: Timestamp) -> Order<'_> {
         let (tenants, whole, ageing) = (&self.tenants, &self.limit, self.config.ageing);
         Order { tenants, whole, ageing, now }
+    }
+
+    /// Whether `request` could be granted now.
+    pub(super) fn fits(&self, request: &ResourceRequest) -> bool {
+        if self.earmarks.is_empty() && !self.tenants.any_configured() {
+            // Without anything special, the sum says it, and does not need the room.
+            let sum = self.promised.checked_add(request.amount());
+            return sum.is_ok_and(|sum| sum.fits_in(&self.limit)) || self.fits_in_room(request);
+        }
+        self.fits_in_room(request)
+    }
+
+    fn fits_in_room(&self, request: &ResourceRequest) -> bool {
+        request.amount().fits_in(&self.room_for(request.consumer(), request.tenant()))
     }
 
     /// What could be granted to `consumer` of `tenant` now.
@@ -101,6 +126,7 @@ impl Ledger {
     }
 
     /// Makes a lease of `request`, for which there is room.
+    #[inline]
     pub(super) fn grant(&mut self, request: &ResourceRequest, now: Timestamp) -> LeaseId {
         let id = LeaseId::new(self.fresh_id());
         let life = request.ttl().map(|ttl| Life { ttl, expires: now + ttl });
@@ -128,7 +154,8 @@ impl Ledger {
 
     /// Makes a waiter's lease. True when something that had been kept for it came free.
     fn grant_waiter(&mut self, ticket: TicketId, now: Timestamp) -> bool {
-        let Some(Waiter { request, since, .. }) = self.line.remove(ticket) else { return false };
+        let Some(waiter) = self.line.serve(ticket, now) else { return false };
+        let Waiter { request, since, .. } = waiter;
         let lease = self.grant(&request, now);
         let came_free = self.left_line(request.consumer());
         self.events.push_back(Event::Granted {
@@ -154,6 +181,7 @@ impl Ledger {
     }
 
     /// Ends a lease, and keeps what it held for whom it was being reclaimed.
+    #[inline]
     pub(super) fn end(&mut self, id: LeaseId, now: Timestamp) -> Option<Lease> {
         let lease = self.leases.remove(&id)?;
         debug_assert!(
@@ -167,6 +195,9 @@ impl Ledger {
         }
         if let Some(reclaim) = &lease.reclaim {
             self.reclaiming = self.reclaiming.saturating_sub(&lease.amount);
+            if let Some(deadline) = reclaim.deadline {
+                self.revocations.remove(&(deadline, id));
+            }
             if let Some(beneficiary) = &reclaim.beneficiary {
                 self.earmarks.keep(beneficiary, lease.amount, now);
             }
@@ -175,7 +206,16 @@ impl Ledger {
     }
 
     /// Ends what has outlived its time.
+    #[inline]
     pub(super) fn catch_up(&mut self, now: Timestamp) {
+        let timeless = self.expiries.is_empty() && self.revocations.is_empty();
+        if timeless && self.line.is_empty() && self.earmarks.is_empty() {
+            return;
+        }
+        self.catch_up_slowly(now);
+    }
+
+    fn catch_up_slowly(&mut self, now: Timestamp) {
         if self.next_wakeup().is_none_or(|wakeup| wakeup > now) {
             return;
         }
@@ -184,11 +224,13 @@ impl Ledger {
         {
             self.expire_lease(id, now);
         }
+        self.revoke_overdue(now);
         while let Some(ticket) = self.line.late(now) {
             self.time_out(ticket, now);
         }
         self.earmarks.expire(now);
         self.serve(now);
+        self.preempt_for_the_impatient(now);
     }
 
     fn expire_lease(&mut self, id: LeaseId, now: Timestamp) {

@@ -38,6 +38,26 @@ impl Tenants {
         Self { configured, held: BTreeMap::new() }
     }
 
+    /// Whether any tenant is special.
+    pub(super) fn any_configured(&self) -> bool {
+        !self.configured.is_empty()
+    }
+
+    /// Whether `tenant` holds more than its quota.
+    pub(super) fn is_beyond_quota(&self, tenant: &TenantId) -> bool {
+        let held = self.holds(tenant);
+        match self.configured.get(tenant) {
+            Some(config) => !held.fits_in(&config.quota),
+            None => !held.is_zero(),
+        }
+    }
+
+    /// Whether `tenant` would stay within its quota with `more`.
+    pub(super) fn would_stay_within_quota(&self, tenant: &TenantId, more: &ResourceVector) -> bool {
+        let sum = self.holds(tenant).saturating_add(more);
+        self.configured.get(tenant).is_some_and(|config| sum.fits_in(&config.quota))
+    }
+
     /// Whether `amount` is more than `tenant` may ever hold.
     pub(super) fn never_fits(
         &self,

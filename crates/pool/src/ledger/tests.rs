@@ -1,6 +1,8 @@
 //! What a ledger must never do, and what it must do in the end.
 
+mod fairness;
 mod model;
+mod taking_back;
 
 use std::time::Duration;
 
@@ -314,6 +316,13 @@ fn the_line_has_an_end_and_positions() {
     let second = waits(&mut ledger, ask("c", mem(5)));
     let full = ledger.request(ask("d", mem(5)), at(0.0)).unwrap_err();
     assert!(matches!(full, AllocateError::LineFull { waiting: 2, .. }));
+    let each = LedgerConfig { max_waiting_each: 1, ..LedgerConfig::default() };
+    let mut of_each = Ledger::new(mem(10), each).unwrap();
+    granted(&mut of_each, ask("a", mem(10)));
+    waits(&mut of_each, ask("b", mem(5)));
+    let full = of_each.request(ask("c", mem(5)), at(0.0)).unwrap_err();
+    assert!(matches!(full, AllocateError::LineFull { waiting: 1, .. }));
+    waits(&mut of_each, ask("d", mem(5)).with_tenant(TenantId::new("other").unwrap()));
     let Some(Reason::Waits { position, .. }) = ledger.reason(second, at(0.0)) else { panic!() };
     assert_eq!(position, 2);
     assert_eq!(ledger.status(at(0.0)).waiters[1].position, 2);

@@ -1,12 +1,13 @@
 //! What subscribers are told, and who is told what became of a wait.
 
 use plimsoll_core_types::{
-    AllocateError, ConsumerId, LeaseId, Reason, ResourceVector, TicketId, Timestamp,
+    AllocateError, ConsumerId, Dimension, LeaseId, PressureLevel, Reason, ResourceVector, TicketId,
+    Timestamp,
 };
 use tokio::sync::oneshot;
 
 use super::{Answer, Shared, State};
-use crate::ledger::Event;
+use crate::ledger::{Event, Pressure};
 
 /// Something that a [`LedgerPool`](super::LedgerPool) decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,27 @@ pub enum PoolEventKind {
         lease: LeaseId,
         /// What it held.
         amount: ResourceVector,
+    },
+    /// The holder of a lease is asked to give it back.
+    Asked {
+        /// The lease.
+        lease: LeaseId,
+        /// What it holds.
+        amount: ResourceVector,
+        /// When it is ended, unless it has been given back.
+        deadline: Timestamp,
+    },
+    /// A lease was ended, since its holder had been asked and did not give it back in time.
+    Revoked {
+        /// The lease.
+        lease: LeaseId,
+        /// What it held.
+        amount: ResourceVector,
+    },
+    /// It has become tighter, or less tight.
+    Pressure {
+        /// How tight it is.
+        level: PressureLevel,
     },
     /// What may be promised was changed.
     LimitSet {
@@ -101,12 +123,43 @@ impl Shared {
                         settled.push((asker, Err(error)));
                     }
                 }
+                Event::Asked { lease, consumer, beneficiary, amount, deadline } => {
+                    let kind = PoolEventKind::Asked { lease, amount, deadline };
+                    self.tell(kind, Some(&consumer), displaced(beneficiary.as_ref()));
+                }
+                Event::Revoked { lease, consumer, beneficiary, amount } => {
+                    let kind = PoolEventKind::Revoked { lease, amount };
+                    self.tell(kind, Some(&consumer), displaced(beneficiary.as_ref()));
+                }
                 Event::Expired { lease, consumer, amount, ttl } => {
                     let kind = PoolEventKind::Expired { lease, amount };
                     self.tell(kind, Some(&consumer), Reason::Expired { ttl });
                 }
             }
         }
+        self.tell_pressure(state);
         settled
+    }
+
+    /// Tells subscribers where the pressure has changed.
+    fn tell_pressure(&self, state: &mut State) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        let Pressure { level, dimension, .. } = state.ledger.pressure(state.pressure);
+        if level != state.pressure {
+            state.pressure = level;
+            let dimension = dimension.unwrap_or(Dimension::Memory);
+            let reason = Reason::Pressure { level, dimension };
+            self.tell(PoolEventKind::Pressure { level }, None, reason);
+        }
+    }
+}
+
+/// Why a lease is taken back: somebody waits, or the pool's owner wants it.
+const fn displaced(beneficiary: Option<&ConsumerId>) -> Reason {
+    match beneficiary {
+        Some(_) => Reason::Demanded { waiting: 1 },
+        None => Reason::Requested,
     }
 }

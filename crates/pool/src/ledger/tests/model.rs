@@ -18,6 +18,7 @@ enum Op {
     Resize(usize, u64, u64),
     Renew(usize),
     Reclaim(usize, bool),
+    Preempt(usize, bool, u64),
     SetLimit(u64, u64),
     Pass(u64),
 }
@@ -33,6 +34,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (any::<usize>(), 0..80u64, 0..5u64).prop_map(|(i, m, c)| Op::Resize(i, m, c)),
         1 => any::<usize>().prop_map(Op::Renew),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(i, b)| Op::Reclaim(i, b)),
+        1 => (any::<usize>(), any::<bool>(), 1..20u64)
+            .prop_map(|(i, b, grace)| Op::Preempt(i, b, grace)),
         1 => (30..120u64, 1..6u64).prop_map(|(m, c)| Op::SetLimit(m, c)),
         2 => (0..30u64).prop_map(Op::Pass),
     ]
@@ -100,6 +103,12 @@ impl Model {
                     let _ = self.ledger.begin_reclaim(lease, for_somebody.then(|| name("a")), now);
                 }
             }
+            Op::Preempt(index, for_somebody, grace) => {
+                if let Some(lease) = pick(&self.leases, index) {
+                    let (to, grace) = (for_somebody.then(|| name("b")), Duration::from_secs(grace));
+                    let _ = self.ledger.preempt(lease, to, grace, now);
+                }
+            }
             Op::SetLimit(mib, cpu) => self.ledger.set_limit(amount(mib, cpu), now),
             Op::Pass(seconds) => {
                 self.now += Duration::from_secs(seconds);
@@ -144,9 +153,10 @@ impl Model {
                     assert!(self.leases.insert(lease, amount).is_none());
                 }
                 Event::Refused { ticket, .. } => assert!(self.waiting.remove(&ticket).is_some()),
-                Event::Expired { lease, .. } => {
+                Event::Expired { lease, .. } | Event::Revoked { lease, .. } => {
                     self.leases.remove(&lease);
                 }
+                Event::Asked { .. } => {}
             }
         }
     }
@@ -201,8 +211,10 @@ proptest! {
     fn nothing_is_lost_and_nothing_is_promised_twice(
         ops in proptest::collection::vec(op(), 1..120),
         max_bypass in 0..4u32,
+        preempts in any::<bool>(),
     ) {
-        let mut model = Model::new(LedgerConfig { max_bypass, ..LedgerConfig::default() });
+        let preempt = preempts.then(super::super::Preempt::default);
+        let mut model = Model::new(LedgerConfig { max_bypass, preempt, ..LedgerConfig::default() });
         for op in &ops {
             model.apply(op);
         }

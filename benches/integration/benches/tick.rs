@@ -1,0 +1,121 @@
+//! What the loop itself costs: one round over components that answer at once, and nothing to do.
+//!
+//! `components` counts models, each of which is one engine to look at, one lease to check and one
+//! series to keep. `plimsoll` calls its components on a thread of their own, as it does by default;
+//! `inline` calls them on its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use plimsoll_bench::{OWN, criterion, size};
+use plimsoll_core_types::{
+    ActionError, ActionOutcome, Bytes, Clock, ConsumerId, EngineSnapshot, EngineState, Fleet,
+    LoadMetrics, ManualClock, ModelId, PlannedAction, Priority, Resource, ResourceOptimizer as _,
+    ResourcePool as _, ResourceRequest, ResourceVector, SystemComponents, Timestamp,
+};
+use plimsoll_integration::{Optimizer, OptimizerConfig, PlanConfig};
+use plimsoll_pool::{LedgerConfig, LedgerPool};
+use tokio::runtime::Runtime;
+
+#[derive(Debug)]
+struct Idle {
+    engines: Vec<EngineSnapshot>,
+    _leases: Vec<Resource>,
+}
+
+#[async_trait]
+impl Fleet for Idle {
+    fn engines(&self) -> Vec<EngineSnapshot> {
+        self.engines.clone()
+    }
+
+    fn traffic(&self) -> Option<LoadMetrics> {
+        None
+    }
+
+    async fn apply(&self, _: &PlannedAction) -> Result<ActionOutcome, ActionError> {
+        Ok(ActionOutcome::Moot)
+    }
+}
+
+fn engine(name: &str, lease: &Resource) -> EngineSnapshot {
+    let amount = *lease.amount();
+    EngineSnapshot {
+        model: ModelId::new(name).expect("a short name"),
+        state: EngineState::Ready,
+        priority: Priority::Normal,
+        pinned: false,
+        declared: amount,
+        believed: amount,
+        lease: Some(lease.id()),
+        promised: amount,
+        used: amount,
+        peak: amount,
+        samples: 100,
+        slots: 4,
+        threads: 1,
+        in_progress: 1,
+        waiting: 0,
+        arrivals: 100,
+        last_used: Some(Timestamp::ZERO),
+        ready_since: Some(Timestamp::ZERO),
+        load_time: Duration::from_secs(1),
+        silent: Duration::ZERO,
+        missed_probes: 0,
+    }
+}
+
+fn system(runtime: &Runtime, components: u64, isolate: bool) -> (Arc<ManualClock>, Optimizer) {
+    let clock = Arc::new(ManualClock::new());
+    let limit = ResourceVector::new().with_memory(Bytes::from_mib(components + 1));
+    let config = LedgerConfig::default();
+    let own = Arc::clone(&clock) as Arc<dyn Clock>;
+    let pool = Arc::new(LedgerPool::new(limit, config, own).expect("within bounds"));
+    let (mut engines, mut leases) = (Vec::new(), Vec::new());
+    for index in 0..components {
+        let name = format!("model-{index}");
+        let consumer = ConsumerId::new(&name).expect("a short name");
+        let amount = ResourceVector::new().with_memory(Bytes::from_mib(1));
+        let request = ResourceRequest::new(consumer, amount).expect("of something");
+        let lease = runtime.block_on(pool.allocate(request)).expect("there is room");
+        engines.push(engine(&name, &lease));
+        leases.push(lease);
+    }
+    let parts = SystemComponents {
+        clock: Arc::clone(&clock) as _,
+        pool,
+        fleet: Arc::new(Idle { engines, _leases: leases }),
+        probes: Vec::new(),
+        memory: None,
+        cpu: None,
+        caches: Vec::new(),
+        predictor: None,
+        load: None,
+    };
+    let config = OptimizerConfig { isolate, ..OptimizerConfig::new(PlanConfig::new(limit)) };
+    let optimizer = Optimizer::new(config).expect("within bounds");
+    runtime.block_on(optimizer.integrate(parts)).expect("the parts fit together");
+    (clock, optimizer)
+}
+
+fn main() {
+    let mut criterion = criterion();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime");
+    for components in size(vec![10, 100, 1000], vec![10, 100]) {
+        let row = format!("integration.tick{{components={components}}}");
+        let mut group = criterion.benchmark_group(row);
+        for (name, isolate) in [(OWN, true), ("inline", false)] {
+            let (clock, optimizer) = system(&runtime, components, isolate);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    clock.advance(Duration::from_millis(100));
+                    assert!(runtime.block_on(optimizer.tick()).is_empty());
+                });
+            });
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+}

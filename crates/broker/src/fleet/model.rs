@@ -1,0 +1,359 @@
+//! One model's life: a task that owns its lease and its process, and what everybody may see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use plimsoll_core_types::{
+    ActionOutcome, AllocateError, ConsumerId, EngineState, LeaseId, Priority, Reason, Resource,
+    ResourcePool, ResourceRequest, ResourceVector,
+};
+use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::running::Running;
+use super::spec::ModelSpec;
+use super::world::World;
+use crate::journal::{Event, EventKind};
+
+/// What the task can be told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Load, unless loaded or about to be.
+    Load { priority: Priority, within: Option<Duration>, reason: Reason },
+    /// Unload.
+    Evict { reason: Reason, done: oneshot::Sender<ActionOutcome> },
+    /// Kill the process, and start another under the same lease.
+    Replace { reason: Reason, done: oneshot::Sender<ActionOutcome> },
+    /// Change what the lease holds.
+    Resize {
+        to: ResourceVector,
+        reason: Reason,
+        done: oneshot::Sender<Result<ActionOutcome, String>>,
+    },
+}
+
+/// Where the model is in its life.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// Not loaded.
+    Stopped,
+    /// Its lease was refused, or its engine did not come up; not loaded.
+    Failed(Arc<LoadFailure>),
+    /// Waits for its lease.
+    Waiting,
+    /// Has its lease, and loads.
+    Starting,
+    /// Serves.
+    Ready(Arc<Running>),
+    /// Does not answer, and is being replaced.
+    Replacing,
+    /// Ends what it has begun.
+    Draining,
+}
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadFailure {
+    /// The pool refused.
+    #[error(transparent)]
+    Refused(AllocateError),
+    /// The engine did not come up.
+    #[error("{0}")]
+    Engine(String),
+}
+
+impl Phase {
+    pub(crate) const fn state(&self) -> EngineState {
+        match self {
+            Self::Stopped | Self::Failed(_) => EngineState::Stopped,
+            Self::Waiting => EngineState::Waiting,
+            Self::Starting => EngineState::Starting,
+            Self::Ready(_) => EngineState::Ready,
+            Self::Replacing => EngineState::Unresponsive,
+            Self::Draining => EngineState::Draining,
+        }
+    }
+}
+
+/// One model, as everybody sees it.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) spec: ModelSpec,
+    pub(crate) balancer: Arc<Balancer>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// What is counted of a model.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) arrivals: AtomicU64,
+    pub(super) waiting: AtomicUsize,
+    pub(super) in_progress: AtomicUsize,
+    /// Nanoseconds; zero is never.
+    pub(super) last_used: AtomicU64,
+    pub(super) load_nanos: AtomicU64,
+    pub(super) lease: parking_lot::Mutex<Option<(LeaseId, ResourceVector)>>,
+}
+
+impl Counters {
+    fn new(load_time: Duration) -> Self {
+        Self {
+            arrivals: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            in_progress: AtomicUsize::new(0),
+            last_used: AtomicU64::new(0),
+            load_nanos: AtomicU64::new(u64::try_from(load_time.as_nanos()).unwrap_or(u64::MAX)),
+            lease: parking_lot::Mutex::new(None),
+        }
+    }
+
+    pub(super) fn load_time(&self) -> Duration {
+        Duration::from_nanos(self.load_nanos.load(Ordering::Relaxed))
+    }
+}
+
+/// Counts one up for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<Counters>, fn(&Counters) -> &AtomicUsize);
+
+impl Counted {
+    pub(super) fn new(counters: &Arc<Counters>, which: fn(&Counters) -> &AtomicUsize) -> Self {
+        which(counters).fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counters), which)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Model {
+    /// Where it is in its life.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.borrow().clone()
+    }
+
+    /// The model `spec`, with its task running.
+    pub(super) fn start(spec: ModelSpec, world: &Arc<World>) -> Self {
+        // The optimizer asks for one thing at a time, and a request asks only when nobody has.
+        let (commands, inbox) = mpsc::channel(64);
+        let (phase_out, phase) = watch::channel(Phase::Stopped);
+        let counters = Arc::new(Counters::new(spec.load_time));
+        let balancer = Arc::new(Balancer::new(BalancerConfig::default()));
+        let task = Task {
+            spec: spec.clone(),
+            world: Arc::clone(world),
+            balancer: Arc::clone(&balancer),
+            inbox,
+            phase: phase_out,
+            counters: Arc::clone(&counters),
+        };
+        tokio::spawn(task.run());
+        Self { spec, balancer, commands, phase, counters }
+    }
+}
+
+/// The task that owns a model's lease and process.
+struct Task {
+    spec: ModelSpec,
+    world: Arc<World>,
+    balancer: Arc<Balancer>,
+    inbox: mpsc::Receiver<Command>,
+    phase: watch::Sender<Phase>,
+    counters: Arc<Counters>,
+}
+
+/// Why an engine stopped serving.
+enum Ending {
+    Evicted(Reason, oneshot::Sender<ActionOutcome>),
+    Replaced(Reason, oneshot::Sender<ActionOutcome>),
+    Exited(Option<i32>),
+    FleetGone,
+}
+
+impl Task {
+    async fn run(mut self) {
+        while let Some(command) = self.inbox.recv().await {
+            match command {
+                Command::Load { priority, within, reason } => {
+                    if !self.life(priority, within, reason).await {
+                        return;
+                    }
+                }
+                Command::Evict { done, .. } | Command::Replace { done, .. } => {
+                    let _ = done.send(ActionOutcome::Moot);
+                }
+                Command::Resize { done, .. } => {
+                    let _ = done.send(Ok(ActionOutcome::Moot));
+                }
+            }
+        }
+    }
+
+    /// From a lease to its end. False when the fleet is gone.
+    async fn life(&mut self, priority: Priority, within: Option<Duration>, reason: Reason) -> bool {
+        self.phase.send_replace(Phase::Waiting);
+        self.tell(EventKind::Load, reason);
+        let mut lease = match self.lease(priority, within).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                let failure = LoadFailure::Refused(error);
+                self.phase.send_replace(Phase::Failed(Arc::new(failure)));
+                return true;
+            }
+        };
+        self.note_lease(Some(&lease));
+        let alive = loop {
+            match self.serve(&mut lease).await {
+                Ok(Ending::Replaced(reason, done)) => {
+                    self.tell(EventKind::Replaced, reason);
+                    let _ = done.send(ActionOutcome::Begun);
+                }
+                Ok(Ending::Exited(code)) => {
+                    self.tell(EventKind::Exited, Reason::Exited { code });
+                    self.phase.send_replace(Phase::Stopped);
+                    break true;
+                }
+                Ok(Ending::Evicted(reason, done)) => {
+                    self.tell(EventKind::Evicted, reason);
+                    // The lease goes back before the phase says so, so that whoever sees the
+                    // model stopped finds its room free.
+                    self.note_lease(None);
+                    drop(lease);
+                    self.phase.send_replace(Phase::Stopped);
+                    let _ = done.send(ActionOutcome::Done);
+                    return true;
+                }
+                Ok(Ending::FleetGone) => break false,
+                Err(failure) => {
+                    self.tell(EventKind::Failed, Reason::Exited { code: None });
+                    tracing::warn!(model = %self.spec.id, %failure, "load failed");
+                    self.phase.send_replace(Phase::Failed(Arc::new(failure)));
+                    break true;
+                }
+            }
+        };
+        self.note_lease(None);
+        drop(lease);
+        alive
+    }
+
+    async fn lease(
+        &self,
+        priority: Priority,
+        within: Option<Duration>,
+    ) -> Result<Resource, AllocateError> {
+        let consumer = ConsumerId::from(&self.spec.id);
+        let amount = self.world.believed(&self.spec);
+        // A model that declares nothing is refused when the fleet is made.
+        let request = ResourceRequest::new(consumer.clone(), amount)
+            .map_err(|_| AllocateError::Closed { consumer })?
+            .with_priority(priority);
+        let request = match within {
+            Some(within) => request.with_deadline(self.world.clock.now() + within),
+            None => request,
+        };
+        self.world.pool.allocate(request).await
+    }
+
+    /// Launches an engine under `lease`, and serves until it is to end.
+    async fn serve(&mut self, lease: &mut Resource) -> Result<Ending, LoadFailure> {
+        if !matches!(*self.phase.borrow(), Phase::Replacing) {
+            self.phase.send_replace(Phase::Starting);
+        }
+        let begun = self.world.clock.now();
+        let threads = self.world.threads_for(&self.spec);
+        let (mut process, running) = self
+            .world
+            .launch(&self.spec, threads)
+            .await
+            .map_err(|error| LoadFailure::Engine(error.to_string()))?;
+        let took = running.since.saturating_since(begun);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.counters.load_nanos.store(nanos, Ordering::Relaxed);
+        self.tell(EventKind::Ready, Reason::Fits { waited: took });
+        let replica = running.replica;
+        let backend = BackendConfig { slots: self.spec.slots, ..BackendConfig::default() };
+        self.balancer.add(replica, backend);
+        self.phase.send_replace(Phase::Ready(Arc::clone(&running)));
+        let ending = tokio::select! {
+            code = process.ended() => Ending::Exited(code),
+            ending = commanded(&mut self.inbox, lease, &self.counters, &self.world, &self.spec) => ending,
+        };
+        self.balancer.remove(replica);
+        match &ending {
+            Ending::Evicted(..) => {
+                self.phase.send_replace(Phase::Draining);
+                running.connections.close();
+                self.drained().await;
+            }
+            Ending::Replaced(..) => {
+                self.phase.send_replace(Phase::Replacing);
+                running.connections.close();
+            }
+            Ending::Exited(_) | Ending::FleetGone => {
+                running.connections.close();
+            }
+        }
+        process.kill().await;
+        Ok(ending)
+    }
+
+    /// Ends when nothing is in progress, or when that has taken too long.
+    async fn drained(&self) {
+        const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+        const LOOK_EVERY: Duration = Duration::from_millis(2);
+        let idle = async {
+            while self.counters.in_progress.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_WITHIN, idle).await.is_err() {
+            tracing::warn!(model = %self.spec.id, "requests were still in progress when it ended");
+        }
+    }
+
+    fn note_lease(&self, lease: Option<&Resource>) {
+        *self.counters.lease.lock() = lease.map(|lease| (lease.id(), *lease.amount()));
+    }
+
+    fn tell(&self, kind: EventKind, reason: Reason) {
+        let (at, subject) = (self.world.clock.now(), self.spec.id.to_string());
+        self.world.journal.tell(Event { at, kind, subject, reason });
+    }
+}
+
+/// Obeys commands until one of them ends the engine.
+///
+/// Cancel safe: between two commands nothing is half done.
+async fn commanded(
+    inbox: &mut mpsc::Receiver<Command>,
+    lease: &mut Resource,
+    counters: &Counters,
+    world: &World,
+    spec: &ModelSpec,
+) -> Ending {
+    loop {
+        match inbox.recv().await {
+            None => return Ending::FleetGone,
+            Some(Command::Load { .. }) => {}
+            Some(Command::Evict { reason, done }) => return Ending::Evicted(reason, done),
+            Some(Command::Replace { reason, done }) => return Ending::Replaced(reason, done),
+            Some(Command::Resize { to, reason, done }) => {
+                let resized = lease.resize(to).map_err(|error| error.to_string());
+                if resized.is_ok() {
+                    *counters.lease.lock() = Some((lease.id(), to));
+                    let (at, subject) = (world.clock.now(), spec.id.to_string());
+                    let kind = EventKind::Resized;
+                    world.journal.tell(Event { at, kind, subject, reason });
+                }
+                let _ = done.send(resized.map(|()| ActionOutcome::Done));
+            }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Components that fail, hang or dawdle are contained and remembered.
+//!
+//! A component is called on a thread of its own, so that one that never answers costs the loop one
+//! wait and then nothing: the thread is left to it, the loop goes on with another, and the
+//! component is asked again once its call has come back. One that panics or is slow time after
+//! time is asked less often, by the same [`Breaker`] that guards anything else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use plimsoll_core_types::{Clock, ComponentKind, ComponentStatus, Health, Timestamp};
+
+use crate::resilience::{Breaker, BreakerConfig};
+use crate::telemetry;
+
+/// Which component: its kind, and its number among several of the kind.
+pub(super) type Part = (ComponentKind, usize);
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Longer than this is slow.
+    pub(super) slow_after: Duration,
+    /// Longer than this, and the loop goes on without.
+    pub(super) hung_after: Duration,
+    /// Whether calls are made on a thread of their own, without which a call that hangs can't be
+    /// left behind.
+    pub(super) isolate: bool,
+}
+
+/// How each component has done of late.
+pub(super) struct Wards {
+    parts: BTreeMap<Part, Ward>,
+    worker: Option<Worker>,
+    clock: Arc<dyn Clock>,
+    patience: Patience,
+}
+
+struct Ward {
+    health: Health,
+    breaker: Breaker,
+    hung: Option<Hung>,
+}
+
+struct Hung {
+    since: Timestamp,
+    has_come_back: Box<dyn FnMut() -> bool + Send>,
+}
+
+enum Answer<T> {
+    Given(T),
+    Panicked(String),
+    NotYet(Receiver<Result<T, String>>),
+}
+
+impl Wards {
+    pub(super) fn new(clock: Arc<dyn Clock>, patience: Patience) -> Self {
+        Self { parts: BTreeMap::new(), worker: None, clock, patience }
+    }
+
+    fn ward(&mut self, part: Part) -> &mut Ward {
+        self.parts.entry(part).or_insert_with(Ward::new)
+    }
+
+    /// Takes note that there is such a component.
+    pub(super) fn admit(&mut self, kind: ComponentKind) {
+        self.ward((kind, 0));
+    }
+
+    pub(super) fn set(&mut self, part: Part, health: Health) {
+        self.ward(part).health = health;
+    }
+
+    /// What `call` answers. None where it panics or hangs, or has done so too often to be asked
+    /// now: the safe static rule stands in, and the status says why.
+    pub(super) fn ask<T: Send + 'static>(
+        &mut self,
+        part: Part,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let start = self.clock.now();
+        self.ward(part);
+        let Self { parts, worker, clock, patience } = self;
+        let ward = parts.get_mut(&part)?;
+        if ward.is_hung(start) {
+            return None;
+        }
+        // Without pool and fleet there is no loop: they are asked whatever happened.
+        let permit = match part.0 {
+            ComponentKind::Pool | ComponentKind::Fleet => None,
+            _ => Some(ward.breaker.admit(|| start).ok()?),
+        };
+        let answer = if patience.isolate {
+            Worker::call(worker, call, patience.hung_after)
+        } else {
+            match catch(call) {
+                Ok(answer) => Answer::Given(answer),
+                Err(why) => Answer::Panicked(why),
+            }
+        };
+        let now = clock.now();
+        let took = now.saturating_since(start);
+        telemetry::component_took(part.0, took);
+        let settle = |well: bool| match permit {
+            Some(permit) if well => permit.success(),
+            Some(permit) => permit.failure(|| now),
+            None => {}
+        };
+        match answer {
+            Answer::Given(answer) => {
+                let slow = took > patience.slow_after;
+                settle(!slow);
+                ward.health =
+                    if slow { slowness(took, patience.slow_after) } else { Health::Healthy };
+                Some(answer)
+            }
+            Answer::Panicked(why) => {
+                settle(false);
+                ward.health = Health::Failed { why: format!("panicked: {why}") };
+                None
+            }
+            Answer::NotYet(answer) => {
+                settle(false);
+                let has_come_back =
+                    Box::new(move || !matches!(answer.try_recv(), Err(mpsc::TryRecvError::Empty)));
+                ward.hung = Some(Hung { since: start, has_come_back });
+                let why = format!("no answer for {} s", patience.hung_after.as_secs_f64());
+                ward.health = Health::Failed { why };
+                None
+            }
+        }
+    }
+
+    /// How each kind is: as its worst component.
+    pub(super) fn statuses(&self) -> Vec<ComponentStatus> {
+        let mut kinds: BTreeMap<ComponentKind, &Health> = BTreeMap::new();
+        for ((kind, _), ward) in &self.parts {
+            let worst = kinds.entry(*kind).or_insert(&ward.health);
+            if badness(&ward.health) > badness(worst) {
+                *worst = &ward.health;
+            }
+        }
+        let status =
+            |(kind, health): (_, &Health)| ComponentStatus { kind, health: health.clone() };
+        kinds.into_iter().map(status).collect()
+    }
+
+    /// How a component is.
+    pub(super) fn health(&self, part: Part) -> Option<&Health> {
+        self.parts.get(&part).map(|ward| &ward.health)
+    }
+}
+
+fn slowness(took: Duration, allowed: Duration) -> Health {
+    let (took, allowed) = (took.as_secs_f64(), allowed.as_secs_f64());
+    Health::Degraded { why: format!("took {took:.3} s, more than {allowed} s") }
+}
+
+const fn badness(health: &Health) -> u8 {
+    match health {
+        Health::Healthy => 0,
+        Health::Degraded { .. } => 1,
+        Health::Failed { .. } => 2,
+    }
+}
+
+impl Ward {
+    fn new() -> Self {
+        let config = BreakerConfig {
+            failures_in_a_row: 3,
+            probes: 1,
+            open_at_most: Duration::from_secs(30),
+            ..BreakerConfig::default()
+        };
+        let breaker = Breaker::new(config).expect("constants within their bounds");
+        Self { health: Health::Healthy, breaker, hung: None }
+    }
+
+    /// True while an earlier call has not come back.
+    fn is_hung(&mut self, now: Timestamp) -> bool {
+        let Some(hung) = &mut self.hung else { return false };
+        if (hung.has_come_back)() {
+            self.hung = None;
+            return false;
+        }
+        let silent = now.saturating_since(hung.since).as_secs_f64();
+        self.health = Health::Failed { why: format!("no answer for {silent:.1} s") };
+        true
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread that makes calls, one after the other. It ends when this is dropped and its last call
+/// has come back.
+struct Worker {
+    jobs: Sender<Job>,
+}
+
+impl Worker {
+    fn start() -> std::io::Result<Self> {
+        let (jobs, todo) = mpsc::channel::<Job>();
+        let work = move || todo.into_iter().for_each(|job| job());
+        std::thread::Builder::new().name("plimsoll-ward".to_owned()).spawn(work)?;
+        Ok(Self { jobs })
+    }
+
+    /// Makes the call on `worker`, or on a new one. One that has not answered within `patience` is
+    /// left to its call.
+    fn call<T: Send + 'static>(
+        worker: &mut Option<Self>,
+        call: impl FnOnce() -> T + Send + 'static,
+        patience: Duration,
+    ) -> Answer<T> {
+        let (tell, answer) = mpsc::sync_channel(1);
+        let job = Box::new(move || {
+            // Nobody may be listening any more.
+            let _ = tell.send(catch(call));
+        });
+        let running = match worker.take().map_or_else(Self::start, Ok) {
+            Ok(running) => running,
+            Err(error) => return Answer::Panicked(format!("no thread to call it on: {error}")),
+        };
+        if running.jobs.send(job).is_err() {
+            return Answer::Panicked("the thread that calls it has ended".to_owned());
+        }
+        match answer.recv_timeout(patience) {
+            Ok(Ok(answer)) => {
+                *worker = Some(running);
+                Answer::Given(answer)
+            }
+            Ok(Err(why)) => {
+                *worker = Some(running);
+                Answer::Panicked(why)
+            }
+            Err(RecvTimeoutError::Timeout) => Answer::NotYet(answer),
+            Err(RecvTimeoutError::Disconnected) => Answer::Panicked("gave no answer".to_owned()),
+        }
+    }
+}
+
+/// What `call` answers, or its panic's message.
+fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    // A component's own state after its panic is its own affair: it must keep answering or panic
+    // again, and nothing of ours is touched inside the call.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message(panic.as_ref()).to_owned())
+}
+
+pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+impl fmt::Debug for Wards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wards").field("statuses", &self.statuses()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use plimsoll_core_types::ManualClock;
+
+    const CPU: Part = (ComponentKind::Cpu, 0);
+
+    fn wards(isolate: bool) -> (Arc<ManualClock>, Wards) {
+        let clock = Arc::new(ManualClock::new());
+        let (slow_after, hung_after) = (Duration::from_millis(100), Duration::from_millis(20));
+        let patience = Patience { slow_after, hung_after, isolate };
+        (Arc::clone(&clock), Wards::new(clock, patience))
+    }
+
+    fn why(wards: &Wards) -> String {
+        match wards.health(CPU) {
+            Some(Health::Degraded { why } | Health::Failed { why }) => why.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_that_hangs_is_left_behind_and_asked_again_when_it_is_back() {
+        let (clock, mut wards) = wards(true);
+        let (release, held) = mpsc::channel::<()>();
+        let hang = move || {
+            // Until the other end is dropped.
+            let _ = held.recv();
+        };
+        assert_eq!(wards.ask(CPU, hang), None);
+        assert_eq!(why(&wards), "no answer for 0.02 s");
+        clock.advance(Duration::from_secs(3));
+        assert_eq!(wards.ask(CPU, || panic!("not asked while it hangs")), None::<()>);
+        assert_eq!(why(&wards), "no answer for 3.0 s");
+        let other = (ComponentKind::Memory, 0);
+        assert_eq!(wards.ask(other, || 1), Some(1), "the others go on");
+        drop(release);
+        let back = (0..10_000).any(|_| {
+            std::thread::yield_now();
+            wards.ask(CPU, || 2) == Some(2)
+        });
+        assert!(back);
+        assert_eq!(wards.health(CPU), Some(&Health::Healthy));
+    }
+
+    #[test]
+    fn one_that_panics_or_dawdles_time_after_time_is_asked_less_often() {
+        for isolate in [false, true] {
+            let (clock, mut wards) = wards(isolate);
+            let slow = Arc::clone(&clock);
+            let dawdle = move || slow.advance(Duration::from_secs(2));
+            assert_eq!(wards.ask(CPU, dawdle), Some(()), "late is better than never");
+            assert_eq!(why(&wards), "took 2.000 s, more than 0.1 s");
+            for _ in 0..2 {
+                assert_eq!(wards.ask(CPU, || panic!("again")), None::<()>);
+            }
+            assert_eq!(why(&wards), "panicked: again");
+            assert_eq!(wards.ask(CPU, || 1), None, "not asked for a while");
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(wards.ask(CPU, || 1), Some(1));
+            let statuses = wards.statuses();
+            assert_eq!(statuses[0].health, Health::Healthy);
+        }
+    }
+}

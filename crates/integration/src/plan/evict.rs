@@ -1,0 +1,172 @@
+//! Who gives way to those that wait.
+
+use std::time::Duration;
+
+use plimsoll_cache::residency::{self, Candidate, ResidencyConfig};
+use plimsoll_core_types::{
+    Action, Bytes, ConsumerId, DeviceIndex, EngineSnapshot, GiveUp, Priority, Ratio, Reason,
+    ResourceVector, WaiterStatus,
+};
+
+use super::Planner;
+use super::draft::Draft;
+
+/// More regrets in a row than this protect no longer: whoever waits must be helped some day.
+const MOST_REGRETS: u32 = 2;
+
+/// A set of models that would give way.
+pub(super) struct Victims<'a> {
+    pub(super) engines: Vec<Victim<'a>>,
+}
+
+/// A model that would give way, how probably it is needed again, and what its return costs then.
+#[derive(Clone, Copy)]
+pub(super) struct Victim<'a> {
+    engine: &'a EngineSnapshot,
+    need: Ratio,
+    return_cost: Duration,
+}
+
+impl Victims<'_> {
+    /// Seconds of waiting that giving them up is expected to cost.
+    pub(super) fn expected_cost(&self) -> f64 {
+        let cost =
+            |victim: &Victim<'_>| victim.need.min_one().get() * victim.return_cost.as_secs_f64();
+        self.engines.iter().map(cost).sum()
+    }
+}
+
+impl Planner {
+    /// Makes room for each waiter in its turn. A waiter that can't be helped yet holds up nobody
+    /// behind it. Best-effort waiters get only what is free, or what was planned with them.
+    pub(super) fn plan_evictions(&mut self, draft: &mut Draft<'_>) {
+        let snapshot = draft.snapshot;
+        for waiter in snapshot.pool.waiters.iter().filter(|w| w.priority > Priority::BestEffort) {
+            if !waiter.amount.fits_in(&draft.free) {
+                let impatient = self.out_of_patience(waiter, draft);
+                let lacking = waiter.amount.saturating_sub(&draft.free);
+                let Some(victims) = self.victims(draft, &lacking, impatient) else { continue };
+                self.evict(draft, &victims, &waiter.consumer);
+            }
+            draft.take(&waiter.amount);
+        }
+    }
+
+    fn out_of_patience(&self, waiter: &WaiterStatus, draft: &Draft<'_>) -> bool {
+        draft.snapshot.at.saturating_since(waiter.since) >= self.config.patience
+    }
+
+    /// The residents to give up so that `lacking` comes free; none when not enough can.
+    pub(super) fn victims<'a>(
+        &self,
+        draft: &Draft<'a>,
+        lacking: &ResourceVector,
+        even_at_work: bool,
+    ) -> Option<Victims<'a>> {
+        let weighed: Vec<_> = draft.resident().map(|engine| self.weigh(engine, draft)).collect();
+        let candidates: Vec<_> = weighed
+            .iter()
+            .filter(|victim| even_at_work || is_idle(victim.engine))
+            .filter(|victim| !is_suspect(victim.engine))
+            .filter(|victim| !self.is_protected(victim.engine, draft))
+            .map(|victim| candidate(victim, draft))
+            .collect();
+        let config = ResidencyConfig { min_residence: self.config.min_residence };
+        let chosen = residency::choose_victims(&candidates, lacking, &config)?;
+        let engines = weighed.into_iter().filter(|v| chosen.contains(&v.engine.model)).collect();
+        Some(Victims { engines })
+    }
+
+    /// A model whose eviction was regretted stays for longer the next time, and one that has just
+    /// been loaded ahead until that has cooled down: both at once can't have been right.
+    fn is_protected(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> bool {
+        let regrets = self.verdicts.failures("evict", engine.model.as_str());
+        let now = draft.snapshot.at;
+        let resident = now.saturating_since(engine.ready_since.unwrap_or(now));
+        if self.cool.is_cooling("prewarm", engine.model.as_str(), now) {
+            return true;
+        }
+        regrets > 0 && resident < self.config.min_residence * (1 << regrets.min(MOST_REGRETS))
+    }
+
+    /// Puts the evictions of `victims` into the plan, for `beneficiary`.
+    pub(super) fn evict<'a>(
+        &mut self,
+        draft: &mut Draft<'a>,
+        victims: &Victims<'a>,
+        beneficiary: &ConsumerId,
+    ) {
+        for Victim { engine, .. } in &victims.engines {
+            let (now, pause) = (draft.snapshot.at, self.config.cool_down);
+            self.cool.note("evict", engine.model.as_str(), now, pause);
+        }
+        victims.evict(draft, beneficiary);
+    }
+
+    fn weigh<'a>(&self, engine: &'a EngineSnapshot, draft: &Draft<'_>) -> Victim<'a> {
+        let within = self.config.lookahead.max(engine.load_time);
+        let need = self.needs.within(engine, draft.snapshot, within);
+        Victim { engine, need, return_cost: self.needs.return_cost(engine, draft.snapshot) }
+    }
+}
+
+impl<'a> Victims<'a> {
+    fn evict(&self, draft: &mut Draft<'a>, beneficiary: &ConsumerId) {
+        for Victim { engine, need, .. } in &self.engines {
+            let action = Action::Evict {
+                model: engine.model.clone(),
+                beneficiary: Some(beneficiary.clone()),
+            };
+            let reason = Reason::GaveWay {
+                to: beneficiary.clone(),
+                freed: engine.promised,
+                idle: idle_for(engine, draft),
+                need: *need,
+                return_cost: engine.load_time,
+            };
+            draft.evict(engine, action, reason);
+        }
+    }
+}
+
+/// True where it has missed a probe: whether it hangs is found out first. A hung engine would
+/// keep whoever waits for its room waiting until it is given up, and its requests with them.
+const fn is_suspect(engine: &EngineSnapshot) -> bool {
+    engine.missed_probes > 0
+}
+
+fn is_idle(engine: &EngineSnapshot) -> bool {
+    engine.in_progress == 0 && engine.waiting == 0
+}
+
+fn idle_for(engine: &EngineSnapshot, draft: &Draft<'_>) -> Duration {
+    if !is_idle(engine) {
+        return Duration::ZERO;
+    }
+    let since = engine.last_used.max(engine.ready_since).unwrap_or(draft.snapshot.at);
+    draft.snapshot.at.saturating_since(since)
+}
+
+fn candidate(victim: &Victim<'_>, draft: &Draft<'_>) -> Candidate {
+    let Victim { engine, need, return_cost } = *victim;
+    let now = draft.snapshot.at;
+    Candidate {
+        model: engine.model.clone(),
+        give_up: GiveUp {
+            bytes: bytes_of(&engine.promised),
+            cost: Duration::ZERO,
+            need,
+            return_cost,
+        },
+        amount: engine.promised,
+        pinned: engine.pinned,
+        busy: false,
+        resident_for: now.saturating_since(engine.ready_since.unwrap_or(now)),
+    }
+}
+
+/// Host and accelerator memory together.
+fn bytes_of(amount: &ResourceVector) -> Bytes {
+    let devices: Bytes = DeviceIndex::all().map(|device| amount.accelerator(device)).sum();
+    amount.memory().saturating_add(devices)
+}

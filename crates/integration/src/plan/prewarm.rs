@@ -1,0 +1,97 @@
+//! Models loaded ahead of their requests.
+
+use std::time::Duration;
+
+use plimsoll_core_types::{
+    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason, Timestamp,
+};
+
+use super::Planner;
+use super::draft::Draft;
+use crate::needs::{expected, skilled};
+
+/// Victims must be expected to cost less than this share of what the prewarm is expected to save.
+const WORTH: f64 = 0.7;
+
+impl Planner {
+    /// Loads at most one model ahead: the one that saves most, where a forecast with skill says
+    /// that it will be needed, and where the models that give way are needed less.
+    pub(super) fn plan_prewarm(&mut self, draft: &mut Draft<'_>) {
+        if is_loading(draft) {
+            return;
+        }
+        let mut wanted: Vec<_> = draft
+            .snapshot
+            .engines
+            .iter()
+            .filter(|e| e.state == EngineState::Stopped && e.waiting == 0)
+            .filter(|e| e.believed.fits_in(&draft.snapshot.pool.limit))
+            .filter_map(|e| self.probability(e, draft).map(|(p, within)| (e, p, within)))
+            .collect();
+        wanted
+            .sort_by(|a, b| self.saving(draft, b.0, b.1).total_cmp(&self.saving(draft, a.0, a.1)));
+        for (engine, probability, within) in wanted {
+            if self.prewarm(draft, engine, probability, within) {
+                return;
+            }
+        }
+    }
+
+    /// How probably `engine` is needed by the time that it would be ready, and when that is; none
+    /// below the threshold, which rises with each prewarm of it that was for nothing.
+    fn probability(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> Option<(Ratio, Duration)> {
+        let forecast = skilled(&engine.model, draft.snapshot)?;
+        let margin = forecast.horizons.first()?.horizon * 2;
+        let within = engine.load_time + margin;
+        let probability = expected(forecast, within);
+        let threshold = self.verdicts.threshold(&engine.model, self.config.prewarm_probability);
+        (probability >= threshold).then_some((probability, within))
+    }
+
+    fn prewarm<'a>(
+        &mut self,
+        draft: &mut Draft<'a>,
+        engine: &'a EngineSnapshot,
+        probability: Ratio,
+        within: Duration,
+    ) -> bool {
+        let now = draft.snapshot.at;
+        if !engine.believed.fits_in(&draft.free) {
+            let lacking = engine.believed.saturating_sub(&draft.free);
+            let Some(victims) = self.victims(draft, &lacking, false) else { return false };
+            if victims.expected_cost() > WORTH * self.saving(draft, engine, probability) {
+                return false;
+            }
+            if !self.may_prewarm(engine, now) {
+                return false;
+            }
+            self.evict(draft, &victims, &ConsumerId::from(&engine.model));
+        } else if !self.may_prewarm(engine, now) {
+            return false;
+        }
+        draft.take(&engine.believed);
+        let reason = Reason::Forecast { probability, within };
+        draft.push(Action::Prewarm { model: engine.model.clone() }, reason);
+        true
+    }
+
+    /// What has just been evicted is not loaded ahead: one of both was wrong, and time will tell.
+    fn may_prewarm(&mut self, engine: &EngineSnapshot, now: Timestamp) -> bool {
+        let model = engine.model.as_str();
+        let pause = self.config.cool_down;
+        !self.cool.is_cooling("evict", model, now) && self.cool.allow("prewarm", model, now, pause)
+    }
+
+    /// Seconds of waiting that loading it ahead is expected to save.
+    fn saving(&self, draft: &Draft<'_>, engine: &EngineSnapshot, probability: Ratio) -> f64 {
+        let return_cost = self.needs.return_cost(engine, draft.snapshot);
+        probability.min_one().get() * return_cost.as_secs_f64()
+    }
+}
+
+/// True while anything loads or waits to: a prewarm must not compete with what is asked for.
+fn is_loading(draft: &Draft<'_>) -> bool {
+    let loads = |state| matches!(state, EngineState::Starting | EngineState::Waiting);
+    let waits = draft.snapshot.pool.waiters.iter().any(|w| w.priority >= Priority::BestEffort);
+    waits || draft.snapshot.engines.iter().any(|engine| loads(engine.state))
+}

@@ -1,0 +1,204 @@
+//! The exact argmin of many scores, kept up to date at every write.
+//!
+//! A winner tree (Knuth, *The Art of Computer Programming*, volume 3, 5.4.1): each inner node
+//! repeats the smaller of its two children, so the root is the argmin. A write walks one path, and
+//! stops where a node does not change; a read is one load. Chosen over a flat scan (cost grows
+//! with the number of scores) and over two levels of 32, whose write scans 64 words where this
+//! one compares 10.
+//!
+//! A key packs the score with a mark of age and its place, so that one comparison of integers
+//! orders by score, then by who was written longest ago, and the winner says where it is.
+
+/// A score in nanoseconds: not negative, not NaN; [`Score::NEVER`] is not to be picked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Score(f32);
+
+impl Score {
+    /// Sorts behind every other.
+    pub(crate) const NEVER: Self = Self(f32::INFINITY);
+
+    /// The nearest score to `nanos`; NaN is [`Self::NEVER`], so that nonsense attracts nothing.
+    pub(crate) fn new(nanos: f64) -> Self {
+        if nanos.is_nan() { Self::NEVER } else { Self((nanos as f32).clamp(0.0, f32::MAX)) }
+    }
+
+    /// In nanoseconds.
+    pub(crate) const fn nanos(self) -> f32 {
+        self.0
+    }
+}
+
+/// Sorts behind every key of a place.
+const EMPTY: u64 = u64::MAX;
+
+/// Positive floats order as their bits do.
+fn key(score: Score, age: u16, place: usize) -> u64 {
+    if score == Score::NEVER {
+        return EMPTY;
+    }
+    u64::from(score.0.to_bits()) << 32 | u64::from(age) << 16 | place as u64
+}
+
+/// A place and its score, as packed in one word.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Winner {
+    pub(crate) place: usize,
+    pub(crate) score: Score,
+}
+
+impl Winner {
+    pub(crate) fn unpack(key: u64) -> Option<Self> {
+        let score = Score(f32::from_bits((key >> 32) as u32));
+        (key != EMPTY).then_some(Self { place: (key & 0xffff) as usize, score })
+    }
+}
+
+/// The scores of up to 65536 places and their argmin.
+#[derive(Clone, Debug)]
+pub(crate) struct Argmin {
+    /// Node 1 is the root; the children of node `n` are `2n` and `2n + 1`; the leaves are the
+    /// second half.
+    nodes: Vec<u64>,
+}
+
+impl Argmin {
+    /// The most places there can be.
+    pub(crate) const MOST: usize = 1 << 16;
+
+    /// No scores, with room for one.
+    pub(crate) fn new() -> Self {
+        Self { nodes: vec![EMPTY; 2] }
+    }
+
+    fn width(&self) -> usize {
+        self.nodes.len() / 2
+    }
+
+    /// Makes room for `places`, which must be at most [`Self::MOST`].
+    pub(crate) fn reserve(&mut self, places: usize) {
+        let old = self.width();
+        if places <= old {
+            return;
+        }
+        let width = places.next_power_of_two().min(Self::MOST);
+        let mut nodes = vec![EMPTY; 2 * width];
+        nodes[width..width + old].copy_from_slice(&self.nodes[old..]);
+        for node in (1..width).rev() {
+            nodes[node] = nodes[2 * node].min(nodes[2 * node + 1]);
+        }
+        self.nodes = nodes;
+    }
+
+    /// Sets the score of `place`, for which there must be room. `age` orders equal scores.
+    pub(crate) fn set(&mut self, place: usize, score: Score, age: u16) {
+        let mut node = self.width() + place;
+        let Some(leaf) = self.nodes.get_mut(node) else { return };
+        let mut winner = key(score, age, place);
+        if *leaf == winner {
+            return;
+        }
+        *leaf = winner;
+        while node > 1 {
+            winner = winner.min(self.nodes[node ^ 1]);
+            node /= 2;
+            if self.nodes[node] == winner {
+                return;
+            }
+            self.nodes[node] = winner;
+        }
+    }
+
+    /// The packed argmin, for [`Winner::unpack`].
+    pub(crate) fn root(&self) -> u64 {
+        self.nodes[1]
+    }
+
+    /// The place with the smallest score; none where no place may be picked.
+    pub(crate) fn min(&self) -> Option<Winner> {
+        Winner::unpack(self.root())
+    }
+
+    /// Visits places whose score is at most what `visit` last answered with, nearest subtrees of
+    /// the left first, until `budget` nodes were looked at.
+    pub(crate) fn near(
+        &self,
+        mut bound: Score,
+        budget: usize,
+        mut visit: impl FnMut(Winner) -> Score,
+    ) {
+        let mut pending = [0_u32; 34];
+        let mut count = 1;
+        pending[0] = 1;
+        for _ in 0..budget {
+            if count == 0 {
+                return;
+            }
+            count -= 1;
+            let node = pending[count] as usize;
+            let Some(winner) = Winner::unpack(self.nodes[node]) else { continue };
+            if winner.score.nanos() > bound.nanos() {
+                continue;
+            }
+            if node >= self.width() {
+                bound = visit(winner);
+            } else {
+                pending[count] = (2 * node + 1) as u32;
+                pending[count + 1] = (2 * node) as u32;
+                count += 2;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nonsense_attracts_nothing() {
+        let mut argmin = Argmin::new();
+        argmin.reserve(2);
+        argmin.set(0, Score::new(f64::NAN), 0);
+        assert_eq!(argmin.min(), None);
+        argmin.set(1, Score::new(f64::INFINITY), 0);
+        assert_eq!(argmin.min().unwrap().place, 1);
+        argmin.set(0, Score::new(-1.0), 0);
+        assert_eq!(argmin.min(), Some(Winner { place: 0, score: Score(0.0) }));
+    }
+
+    #[test]
+    fn equal_scores_go_to_who_waited_longest() {
+        let mut argmin = Argmin::new();
+        argmin.reserve(3);
+        for (place, age) in [(0, 9), (1, 3), (2, 5)] {
+            argmin.set(place, Score::new(7.0), age);
+        }
+        assert_eq!(argmin.min().unwrap().place, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_argmin_is_that_of_a_plain_scan(
+            writes in prop::collection::vec((0_usize..100, prop::option::of(0_u32..50), any::<u16>()), 1..200)
+        ) {
+            let mut argmin = Argmin::new();
+            let mut plain = [EMPTY; 100];
+            for (place, score, age) in writes {
+                argmin.reserve(place + 1);
+                let score = score.map_or(Score::NEVER, |score| Score::new(f64::from(score)));
+                argmin.set(place, score, age);
+                plain[place] = key(score, age, place);
+                prop_assert_eq!(argmin.root(), *plain.iter().min().unwrap());
+            }
+            let bound = Score::new(20.0);
+            let mut near = Vec::new();
+            argmin.near(bound, usize::MAX, |winner| { near.push(winner.place); bound });
+            near.sort_unstable();
+            let within = |place: &usize| Winner::unpack(plain[*place])
+                .is_some_and(|winner| winner.score.nanos() <= bound.nanos());
+            prop_assert_eq!(near, (0..100).filter(within).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! One backend as its balancer sees it: what is in progress there, how fast it has been, how it
+//! fails; and from that, when it would be done with one more request.
+
+use std::time::Duration;
+
+use plimsoll_core_types::{ReplicaId, Timestamp};
+
+use super::config::{BackendConfig, EjectionConfig};
+
+/// Share of what is known of a backend's pace that one more answer leaves standing: about the
+/// last 16 answers count.
+const PACE_KEEPS: f64 = 15.0 / 16.0;
+/// What the believed speed counts for beside answers: as much as this many.
+const PRIOR_ANSWERS: f64 = 4.0;
+/// Share of the error rate that one more answer leaves standing.
+const ERRORS_KEEP: f64 = 0.9;
+/// An error rate above this is taken as this, or a backend's score could not be written.
+const MOST_ERRORS: f64 = 0.99;
+/// A speed that was measured from outside is believed for this long.
+const MEASURED_FOR: f64 = 10e9;
+/// What is known of an idle backend is half forgotten after this time, so that one that was slow
+/// or failing is tried again.
+const IDLE_HALF_LIFE: f64 = 10e9;
+/// How slow a backend is taken to be at the beginning of its slow start.
+const SLOW_START: f64 = 10.0;
+
+/// Lanes in which a backend's line is followed; more slots share them.
+const LANES: usize = 8;
+
+/// What a request has taken of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) lane: usize,
+    /// When it should begin and end.
+    pub(super) begins: f64,
+    pub(super) ends: f64,
+    pub(super) moved: f64,
+}
+
+/// Whether a backend may be sent requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum State {
+    /// Nobody is here.
+    Vacant,
+    /// Like any other.
+    Open,
+    /// Ends what it has begun.
+    Draining,
+    /// Removed, with requests still in progress.
+    Leaving,
+    /// Out of rotation until then.
+    Ejected { until: Timestamp },
+    /// Out of rotation, but probed: this many dispatches may still go there, this many answers
+    /// are still wanted.
+    Probing { to_send: u32, to_hear: u32 },
+}
+
+/// What other balancers have sent, by the backend's last report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Foreign {
+    pub(super) in_flight: f64,
+    /// Whether the backend ever reported.
+    pub(super) known: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) id: ReplicaId,
+    pub(super) state: State,
+    pub(super) slots: f64,
+    pub(super) in_flight: u32,
+    /// Nanoseconds of work in progress, at pace 1.
+    pub(super) backlog: f64,
+    pub(super) foreign: Foreign,
+    /// When each lane should have done what was given to it.
+    free_at: [f64; LANES],
+    /// By how much answers have moved what was predicted of each lane.
+    moved: [f64; LANES],
+    lanes: usize,
+    /// Slots in a lane.
+    width: f64,
+    /// Nanoseconds taken for a nanosecond of work.
+    pub(super) pace: f64,
+    taken: f64,
+    expected: f64,
+    /// Probability that a request fails.
+    pub(super) failing: f64,
+    pub(super) failures_in_row: u32,
+    pub(super) ejections: u32,
+    pub(super) returned: Timestamp,
+    /// When something was last heard of it, or begun while it was idle.
+    pub(super) heard: Timestamp,
+    touched: Timestamp,
+    /// When its speed was last measured from outside; zero is never.
+    measured_at: Timestamp,
+    /// Nanoseconds that a request takes longer for being in another zone.
+    pub(super) distance: f64,
+    believed_pace: f64,
+}
+
+/// What has to be known of all backends to score one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fleet {
+    /// Nanoseconds of work in a request of which nothing is known.
+    pub(super) typical: f64,
+    pub(super) slow_start: f64,
+    pub(super) late: bool,
+}
+
+pub(super) fn nanos(duration: Duration) -> f64 {
+    duration.as_nanos() as f64
+}
+
+fn since(now: Timestamp, earlier: Timestamp) -> f64 {
+    now.as_nanos().saturating_sub(earlier.as_nanos()) as f64
+}
+
+impl Slot {
+    pub(super) fn new(
+        id: ReplicaId,
+        config: &BackendConfig,
+        distance: f64,
+        typical: f64,
+        now: Timestamp,
+    ) -> Self {
+        let believed_pace = 1.0 / config.speed.get().max(1e-6);
+        Self {
+            id,
+            state: State::Open,
+            slots: config.slots.clamp(1, 1 << 20) as f64,
+            in_flight: 0,
+            backlog: 0.0,
+            foreign: Foreign::default(),
+            free_at: [0.0; LANES],
+            moved: [0.0; LANES],
+            lanes: config.slots.clamp(1, LANES),
+            width: config.slots.max(1) as f64 / config.slots.clamp(1, LANES) as f64,
+            pace: believed_pace,
+            taken: PRIOR_ANSWERS * typical * believed_pace,
+            expected: PRIOR_ANSWERS * typical,
+            failing: 0.0,
+            failures_in_row: 0,
+            ejections: 0,
+            returned: now,
+            heard: now,
+            touched: now,
+            measured_at: Timestamp::ZERO,
+            distance,
+            believed_pace,
+        }
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        matches!(self.state, State::Ejected { .. } | State::Probing { .. })
+    }
+
+    /// The lane that is free first, and when.
+    fn first_free(&self) -> (usize, f64) {
+        let mut first = (0, self.free_at[0]);
+        for lane in 1..self.lanes {
+            if self.free_at[lane] < first.1 {
+                first = (lane, self.free_at[lane]);
+            }
+        }
+        first
+    }
+
+    /// When one more request would begin.
+    pub(super) fn begins(&self, typical: f64, now: f64) -> f64 {
+        let in_flight = f64::from(self.in_flight) + self.foreign.in_flight;
+        let before = in_flight - self.slots + 1.0;
+        // The mean time between two of its answers while all slots are taken.
+        let between = typical * self.pace / self.slots;
+        if self.foreign.known {
+            // Others may have taken a slot that was free when it was counted: a hinge with a round
+            // edge makes the last free slots worth less than the first.
+            return now + f64::midpoint(before, before.hypot(1.0)) * between;
+        }
+        if before <= 0.0 {
+            return now;
+        }
+        // All slots are taken, so whatever was predicted, none is free now: those before this one
+        // end one by one.
+        self.first_free().1.max(now + before * between)
+    }
+
+    /// Nanoseconds from `now` until one more request of `work` would be done; none where none may
+    /// be sent.
+    pub(super) fn completion(&self, work: f64, fleet: &Fleet, now: Timestamp) -> Option<f64> {
+        if self.state != State::Open || (fleet.late && self.is_full()) {
+            return None;
+        }
+        let at = now.as_nanos() as f64;
+        let errors = self.failing / (1.0 - self.failing) * fleet.typical;
+        Some(
+            (self.begins(fleet.typical, at) - at)
+                + work * self.pace * self.warming(fleet, now)
+                + errors
+                + self.distance
+                + self.overdue(now),
+        )
+    }
+
+    /// Whether what is predicted is a moment, which time comes nearer to, rather than a time from
+    /// whenever a request is sent.
+    pub(super) fn is_queueing(&self) -> bool {
+        !self.foreign.known && self.is_full()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        f64::from(self.in_flight) + self.foreign.in_flight >= self.slots
+    }
+
+    fn warming(&self, fleet: &Fleet, now: Timestamp) -> f64 {
+        let age = since(now, self.returned);
+        if age >= fleet.slow_start {
+            return 1.0;
+        }
+        1.0 / (age / fleet.slow_start).max(1.0 / SLOW_START)
+    }
+
+    /// Nanoseconds by which the next answer is late: it may take as long again.
+    fn overdue(&self, now: Timestamp) -> f64 {
+        if self.in_flight == 0 {
+            return 0.0;
+        }
+        let each = self.backlog / f64::from(self.in_flight) * self.pace;
+        (since(now, self.heard) - each).max(0.0)
+    }
+
+    pub(super) fn begin(&mut self, work: f64, fleet: &Fleet, now: Timestamp) -> Taken {
+        if self.in_flight == 0 {
+            self.heard = now;
+        }
+        let begins = self.begins(fleet.typical, now.as_nanos() as f64);
+        let (lane, _) = self.first_free();
+        let takes = work * self.pace;
+        self.free_at[lane] = self.free_at[lane].max(begins) + takes / self.width;
+        self.touched = now;
+        self.in_flight += 1;
+        self.backlog += work;
+        Taken { lane, begins, ends: begins + takes, moved: self.moved[lane] }
+    }
+
+    /// Takes what [`begin`](Self::begin) added.
+    pub(super) fn end(&mut self, work: f64, taken: &Taken, now: Timestamp) {
+        self.touched = now;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let lane = taken.lane.min(LANES - 1);
+        // What was predicted of it, by what has been learned since.
+        let ends = taken.ends + (self.moved[lane] - taken.moved);
+        let late = now.as_nanos() as f64 - ends;
+        self.moved[lane] += late;
+        self.free_at[lane] += late / self.width;
+        // What rounding leaves must not outlive the requests.
+        self.backlog = if self.in_flight == 0 { 0.0 } else { (self.backlog - work).max(0.0) };
+        if self.in_flight == 0 {
+            self.free_at = [0.0; LANES];
+        }
+    }
+
+    /// Learns that what was expected to take `expected` nanoseconds at pace 1 took `taken`.
+    /// While it is measured from outside, that is believed instead.
+    pub(super) fn learn_pace(&mut self, expected: f64, taken: f64, now: Timestamp) {
+        if since(now, self.measured_at) < MEASURED_FOR && self.measured_at > Timestamp::ZERO {
+            return;
+        }
+        self.taken = self.taken * PACE_KEEPS + taken;
+        self.expected = self.expected * PACE_KEEPS + expected;
+        if self.expected > 0.0 {
+            self.pace = (self.taken / self.expected).clamp(1e-6, 1e6);
+        }
+    }
+
+    /// Learns that something took `taken` without an end: it is at least that slow.
+    pub(super) fn learn_at_least(&mut self, expected: f64, taken: f64, now: Timestamp) {
+        if taken > expected * self.pace {
+            self.learn_pace(expected, taken, now);
+        }
+    }
+
+    /// Takes a measured pace: at once where it is another one, else as one more opinion, or the
+    /// error of each measurement would decide between equal backends.
+    pub(super) fn measured(&mut self, pace: f64, now: Timestamp) {
+        /// Measurements within this factor are of the same pace.
+        const SAME: f64 = 1.25;
+        const FOLLOWS: f64 = 1.0 / 8.0;
+        self.measured_at = now;
+        let pace = pace.clamp(1e-6, 1e6);
+        let same = pace < self.pace * SAME && self.pace < pace * SAME;
+        self.set_pace(if same { self.pace + (pace - self.pace) * FOLLOWS } else { pace });
+    }
+
+    fn set_pace(&mut self, pace: f64) {
+        self.pace = pace;
+        self.taken = self.expected * pace;
+    }
+
+    pub(super) fn learn_success(&mut self, now: Timestamp) {
+        self.heard = now;
+        self.failures_in_row = 0;
+        self.failing *= ERRORS_KEEP;
+    }
+
+    pub(super) fn learn_failure(&mut self) {
+        self.failures_in_row = self.failures_in_row.saturating_add(1);
+        self.failing = (1.0 - (1.0 - self.failing) * ERRORS_KEEP).min(MOST_ERRORS);
+    }
+
+    /// Forgets of an idle backend what is old, so that it is tried again.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        let idle = since(now, self.touched);
+        if self.in_flight > 0 || idle <= 0.0 {
+            return;
+        }
+        self.touched = now;
+        let keeps = (-idle / IDLE_HALF_LIFE).exp2();
+        self.failing *= keeps;
+        let (slow, believed) = (self.pace, self.believed_pace);
+        if slow > believed {
+            self.set_pace(believed + (slow - believed) * keeps);
+        }
+    }
+
+    /// How long the next ejection lasts.
+    pub(super) fn ejected_for(&self, config: &EjectionConfig) -> Duration {
+        let doubled = config.first.saturating_mul(1 << self.ejections.min(20));
+        doubled.min(config.longest).max(Duration::from_nanos(1))
+    }
+}

@@ -1,0 +1,338 @@
+//! Balancing requests of very different sizes over backends of different and changing speed.
+//!
+//! 16 backends of 4 slots: one is always three times slower, one for a fifth of the run. Sizes are
+//! lognormal with σ 1, one in twenty eight times larger, with a mean of a second. A balancer knows
+//! sizes only roughly, and speeds only from answers and from a measurement each second.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use plimsoll_core_types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::directors::{Central, Clairvoyant, Director, Production, Said, balancers, timestamp};
+use super::quantile;
+use super::servers::Server;
+use crate::balance::{Balancer, Dispatch};
+use crate::random::Random;
+
+/// What is simulated. Time is in seconds, which is also the mean size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BalanceScenario {
+    /// How many backends; the first two are slow, always and for a fifth of the run.
+    pub backends: usize,
+    /// Slots of each.
+    pub slots: usize,
+    /// Arrivals as a share of what the backends can serve.
+    pub load: f64,
+    /// How many balancers share the requests, at random.
+    pub balancers: usize,
+    /// How many requests.
+    pub requests: usize,
+    /// Of arrivals, sizes and choices.
+    pub seed: u64,
+    /// σ of the logarithm of estimated over true size.
+    pub size_error: f64,
+    /// Half-width of the relative error of measured speeds.
+    pub speed_error: f64,
+    /// Speeds are measured each so many seconds; zero is never: they are learned from answers.
+    pub speed_every: f64,
+    /// Where there are several balancers, each hears each so many seconds what is in backends.
+    pub stale: f64,
+}
+
+impl Default for BalanceScenario {
+    fn default() -> Self {
+        Self {
+            backends: 16,
+            slots: 4,
+            load: 0.85,
+            balancers: 1,
+            requests: 300_000,
+            seed: 1,
+            size_error: 0.5,
+            speed_error: 0.1,
+            speed_every: 1.0,
+            stale: 0.1,
+        }
+    }
+}
+
+/// Who balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contender {
+    /// What [`Balancer`] does by default.
+    PredictedCompletion,
+    /// [`RoundRobin`](crate::policy::RoundRobin).
+    RoundRobin,
+    /// [`RandomChoice`](crate::policy::RandomChoice).
+    Random,
+    /// [`LeastRequest`](crate::policy::LeastRequest).
+    LeastRequest,
+    /// [`PeakEwma`](crate::policy::PeakEwma).
+    PeakEwma,
+    /// [`Prequal`](crate::policy::Prequal), with three probes for each request.
+    Prequal,
+    /// [`ShortestQueue`](crate::policy::ShortestQueue).
+    ShortestQueue,
+    /// [`BoundedHash`](crate::policy::BoundedHash), with a thousand keys.
+    BoundedHash,
+    /// The reference: knows all sizes, speeds and ends, and chooses the earliest end.
+    Clairvoyant,
+    /// The reference without knowledge of sizes: one line for all backends.
+    Central,
+}
+
+impl Contender {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::PredictedCompletion,
+        Self::RoundRobin,
+        Self::Random,
+        Self::LeastRequest,
+        Self::PeakEwma,
+        Self::Prequal,
+        Self::ShortestQueue,
+        Self::BoundedHash,
+        Self::Clairvoyant,
+        Self::Central,
+    ];
+
+    /// Its name in reports and on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PredictedCompletion => "predicted-completion",
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+            Self::LeastRequest => "p2c-least-request",
+            Self::PeakEwma => "peak-ewma",
+            Self::Prequal => "prequal",
+            Self::ShortestQueue => "shortest-queue",
+            Self::BoundedHash => "bounded-hash",
+            Self::Clairvoyant => "clairvoyant",
+            Self::Central => "central-fcfs",
+        }
+    }
+}
+
+/// What came of a run, in mean sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BalanceOutcome {
+    /// Half of the requests took at most this.
+    pub latency_p50: f64,
+    /// 99% of them.
+    pub latency_p99: f64,
+    /// 99.9% of them.
+    pub latency_p999: f64,
+    /// 99% waited at most this before they began.
+    pub wait_p99: f64,
+    /// 99% took at most this many times their size.
+    pub slowdown_p99: f64,
+    /// Whether the wait of the last tenth was more than three times that of the second tenth and
+    /// more than ten: the load could not be carried, and figures grow with the run's length.
+    pub unstable: bool,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job {
+    pub(super) size: f64,
+    pub(super) estimate: f64,
+    pub(super) balancer: usize,
+    pub(super) key: u64,
+}
+
+/// The share of large requests, and how much larger they are.
+const LARGE: (f64, f64) = (0.05, 8.0);
+/// Mean of a lognormal with σ 1 and median 1.
+const LOGNORMAL_MEAN: f64 = 1.648_721_270_700_128_2;
+/// Sizes are capped here, as requests for tokens are.
+const LARGEST: f64 = 16.0;
+/// The mean of what is capped, so that the mean size is 1.
+const CAPPED_MEAN: f64 = 0.961_160;
+/// The share of a run that is not counted, at its beginning.
+const WARM_UP: f64 = 0.05;
+/// When the second backend is slow, as shares of the run.
+const SLOW_BETWEEN: (f64, f64) = (0.4, 0.6);
+
+impl BalanceScenario {
+    fn servers(&self, length: f64) -> Vec<Server> {
+        let slow = |index: usize| match index {
+            0 => (0.0, f64::MAX),
+            1 => (SLOW_BETWEEN.0 * length, SLOW_BETWEEN.1 * length),
+            _ => (0.0, 0.0),
+        };
+        (0..self.backends).map(|index| Server::new(self.slots, slow(index))).collect()
+    }
+
+    /// What backends serve in a second, on average over the run.
+    fn capacity(&self) -> f64 {
+        let slowed = SLOW_BETWEEN.1 - SLOW_BETWEEN.0;
+        let second = 1.0 - slowed + slowed / 3.0;
+        let speeds = [1.0 / 3.0, second].into_iter().chain(std::iter::repeat(1.0));
+        speeds.take(self.backends).sum::<f64>() * self.slots as f64
+    }
+
+    fn job(&self, random: &mut Random) -> Job {
+        let large = if random.unit() < LARGE.0 { LARGE.1 } else { 1.0 };
+        let mean = LOGNORMAL_MEAN * (1.0 + LARGE.0 * (LARGE.1 - 1.0));
+        let size = (random.normal().exp() * large / mean).min(LARGEST) / CAPPED_MEAN;
+        // Unbiased: its mean over estimates is the size.
+        let error = self.size_error * random.normal() - self.size_error.powi(2) / 2.0;
+        let balancer = random.below(self.balancers.max(1));
+        Job { size, estimate: size * error.exp(), balancer, key: random.below(1000) as u64 }
+    }
+
+    /// Runs the scenario once.
+    pub fn run(&self, contender: Contender) -> BalanceOutcome {
+        let scenario = Self { balancers: self.balancers.max(1), ..*self };
+        let balancers = balancers(&scenario, contender);
+        match contender {
+            Contender::Clairvoyant => scenario.drive(&mut Clairvoyant),
+            Contender::Central => scenario.drive(&mut Central),
+            _ => scenario.drive(&mut Production::new(&scenario, contender, &balancers)),
+        }
+    }
+
+    fn drive<'a>(&self, director: &mut impl Director<'a>) -> BalanceOutcome {
+        let mut random = Random::new(self.seed);
+        let rate = self.capacity() * self.load.max(1e-6);
+        let length = self.requests as f64 / rate;
+        let mut world = World {
+            servers: self.servers(length),
+            ending: BinaryHeap::new(),
+            alive: Vec::new(),
+            vacant: Vec::new(),
+        };
+        let mut reports = Reports::new(self);
+        let mut served = Vec::with_capacity(self.requests);
+        let mut now = 0.0;
+        for _ in 0..self.requests {
+            now += random.exponential() / rate;
+            let job = self.job(&mut random);
+            while let Some((at, what, to)) = reports.next(now) {
+                world.end_until(at);
+                director.report(&world.servers, what, to, at);
+            }
+            world.end_until(now);
+            served.push(world.send(director, &job, now));
+        }
+        outcome(&served)
+    }
+}
+
+/// When what is to be said next, and to which balancer.
+struct Reports {
+    queue: BinaryHeap<Reverse<(Timestamp, Said, usize)>>,
+    stale: f64,
+    speed_every: f64,
+}
+
+impl Reports {
+    fn new(scenario: &BalanceScenario) -> Self {
+        let mut queue = BinaryHeap::new();
+        let mut begin = |every: f64, what| {
+            for balancer in 0..scenario.balancers {
+                // They are not told all at once.
+                let at = every * (balancer + 1) as f64 / scenario.balancers as f64;
+                queue.push(Reverse((timestamp(at), what, balancer)));
+            }
+        };
+        if scenario.speed_every > 0.0 {
+            begin(scenario.speed_every, Said::Speed);
+        }
+        if scenario.balancers > 1 && scenario.stale > 0.0 {
+            begin(scenario.stale, Said::Load);
+        }
+        Self { queue, stale: scenario.stale, speed_every: scenario.speed_every }
+    }
+
+    fn next(&mut self, until: f64) -> Option<(f64, Said, usize)> {
+        let Reverse((at, what, to)) = *self.queue.peek()?;
+        if at > timestamp(until) {
+            return None;
+        }
+        self.queue.pop();
+        let every = if what == Said::Load { self.stale } else { self.speed_every };
+        let again = timestamp(at.as_secs_f64() + every);
+        self.queue.push(Reverse((again, what, to)));
+        Some((at.as_secs_f64(), what, to))
+    }
+}
+
+/// A request that is in a backend.
+struct Alive<'a> {
+    server: usize,
+    began: f64,
+    dispatch: Option<Dispatch<&'a Balancer>>,
+}
+
+struct World<'a> {
+    servers: Vec<Server>,
+    ending: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    alive: Vec<Option<Alive<'a>>>,
+    vacant: Vec<usize>,
+}
+
+/// How a request fared.
+struct Served {
+    size: f64,
+    wait: f64,
+    latency: f64,
+}
+
+impl<'a> World<'a> {
+    fn end_until(&mut self, now: f64) {
+        let now = timestamp(now);
+        while let Some(Reverse((at, index))) = self.ending.peek().copied()
+            && at <= now
+        {
+            self.ending.pop();
+            let Some(alive) = self.alive[index].take() else { continue };
+            self.vacant.push(index);
+            let latency = at.as_secs_f64() - alive.began;
+            self.servers[alive.server].leave(latency);
+            if let Some(dispatch) = alive.dispatch {
+                dispatch.succeed(at);
+            }
+        }
+    }
+
+    fn send(&mut self, director: &mut impl Director<'a>, job: &Job, now: f64) -> Served {
+        let (server, dispatch) = director.choose(&self.servers, job, now);
+        let (begins, ends) = self.servers[server].join(job.size, now);
+        let alive = Some(Alive { server, began: now, dispatch });
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.alive.push(None);
+            self.alive.len() - 1
+        });
+        self.alive[index] = alive;
+        self.ending.push(Reverse((timestamp(ends), index)));
+        Served { size: job.size, wait: begins - now, latency: ends - now }
+    }
+}
+
+fn outcome(served: &[Served]) -> BalanceOutcome {
+    let counted = &served[(served.len() as f64 * WARM_UP) as usize..];
+    let sorted = |figure: fn(&Served) -> f64| {
+        let mut figures: Vec<f64> = counted.iter().map(figure).collect();
+        figures.sort_unstable_by(f64::total_cmp);
+        figures
+    };
+    let tenth = served.len() / 10;
+    let mean_wait = |part: &[Served]| {
+        part.iter().map(|served| served.wait).sum::<f64>() / part.len().max(1) as f64
+    };
+    let early = mean_wait(&served[tenth..2 * tenth]);
+    let late = mean_wait(&served[served.len() - tenth..]);
+    let latencies = sorted(|served| served.latency);
+    BalanceOutcome {
+        latency_p50: quantile(&latencies, 0.5),
+        latency_p99: quantile(&latencies, 0.99),
+        latency_p999: quantile(&latencies, 0.999),
+        wait_p99: quantile(&sorted(|served| served.wait), 0.99),
+        slowdown_p99: quantile(&sorted(|served| served.latency / served.size), 0.99),
+        unstable: late > 10.0 && late > 3.0 * early,
+    }
+}

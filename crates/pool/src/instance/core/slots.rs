@@ -1,0 +1,484 @@
+//! Where the objects live: places that never move, and the stack of those that are idle.
+//!
+//! The stack is R. K. Treiber's (*Systems Programming: Coping with Parallelism*, IBM RJ 5118,
+//! 1986), linked by numbers instead of pointers, so that its top fits into one word together with
+//! the pool's flags and a count of pops. The count is what keeps a pop from being fooled by a slot
+//! that was popped and pushed again in the meantime (ABA): it would have to pass 2^42 pops between
+//! one load and its exchange.
+//!
+//! Last in, first out: the object that was used last is the one whose memory, connection and
+//! credentials are warmest, and the ones at the bottom are those that can be given up.
+#![expect(unsafe_code, reason = "objects stay in place while other threads push and pop theirs")]
+
+use std::mem::MaybeUninit;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use super::sync::{AtomicPtr, AtomicU32, AtomicU64, UnsafeCell};
+
+/// The most slots a pool can have.
+pub(crate) const MOST: usize = (1 << TOP_BITS) - 2;
+
+const TOP_BITS: u32 = 20;
+const TOP: u64 = (1 << TOP_BITS) - 1;
+const POP: u64 = 1 << (TOP_BITS + 2);
+/// The segments beyond the first; each doubles what there is.
+#[cfg(not(loom))]
+const SEGMENTS: usize = 20;
+#[cfg(loom)]
+const SEGMENTS: usize = 1;
+/// The most slots that are allocated at once at the start.
+const FIRST: usize = 1024;
+
+/// Somebody waits: what comes back is handed over under the lock.
+pub(crate) const WAITERS: u64 = 1 << TOP_BITS;
+/// What comes back may have to be retired: there are too many, or the pool is closed.
+pub(crate) const STRICT: u64 = 1 << (TOP_BITS + 1);
+
+/// Set in a slot whose object is to be retired when it comes back.
+const RETIRE: u32 = 1;
+/// Set in a slot whose object is too old while another one is made in its place.
+const REPLACING: u32 = 2;
+/// Set in a slot whose object was just made and has not been idle yet: it needs no check.
+const FRESH: u32 = 4;
+const NUMBER_SHIFT: u32 = 8;
+
+/// A place for one object: 16 bytes beside the object itself.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    /// The slot below it in the stack, as its number plus one; 0 at the bottom. Also links the
+    /// vacant ones.
+    next: AtomicU32,
+    /// The slot's number and flags.
+    meta: AtomicU32,
+    /// When it was last given back, in ticks of the pool.
+    since: AtomicU32,
+    /// When the object is too old, in ticks; 0 is never.
+    expires: AtomicU32,
+    object: UnsafeCell<MaybeUninit<T>>,
+}
+
+/// A slot, by its address. Only a [`Stack`] makes these, and whoever keeps one keeps that stack:
+/// the pool lives as long as any of its objects is out.
+#[derive(Debug)]
+pub(crate) struct SlotRef<T>(NonNull<Slot<T>>);
+
+/// All slots of a pool, and the idle ones among them in a stack.
+#[derive(Debug)]
+pub(crate) struct Stack<T> {
+    /// Count of pops, flags, number of the top plus one.
+    word: AtomicU64,
+    /// The upkeep's clock, in ticks.
+    ticks: AtomicU32,
+    first_len: u32,
+    first: AtomicPtr<Slot<T>>,
+    more: [AtomicPtr<Slot<T>>; SEGMENTS],
+}
+
+/// The slots that hold no object. Behind the pool's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Vacant {
+    /// Number plus one of a vacant slot that had been used.
+    first: u32,
+    /// How many slots have ever been used.
+    used: u32,
+}
+
+// SAFETY: a slot's object is only touched by whoever took the slot off the stack, and is handed on
+// by a release push; objects can therefore move between threads where `T` can.
+unsafe impl<T: Send> Send for Stack<T> {}
+// SAFETY: as above; nobody gets a shared reference to an object through a shared `Stack`.
+unsafe impl<T: Send> Sync for Stack<T> {}
+
+// SAFETY: it is the right to use the slot's object, which can move between threads where `T` can.
+unsafe impl<T: Send> Send for SlotRef<T> {}
+// SAFETY: through a shared one, only atomics and shared references to the object can be reached.
+unsafe impl<T: Sync> Sync for SlotRef<T> {}
+
+impl<T> Clone for SlotRef<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SlotRef<T> {}
+
+impl<T> PartialEq for SlotRef<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T> Deref for SlotRef<T> {
+    type Target = Slot<T>;
+
+    #[inline]
+    fn deref(&self) -> &Slot<T> {
+        // SAFETY: slots are never freed before their stack, which outlives this.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> SlotRef<T> {
+    /// The slot's address, for a word that says who was given what.
+    pub(crate) const fn as_ptr(self) -> *mut Slot<T> {
+        self.0.as_ptr()
+    }
+
+    /// The slot at an address that [`as_ptr`](Self::as_ptr) gave, or none for null.
+    ///
+    /// # Safety
+    ///
+    /// The address must be from `as_ptr`, or null.
+    pub(crate) const unsafe fn from_ptr(slot: *mut Slot<T>) -> Option<Self> {
+        match NonNull::new(slot) {
+            Some(slot) => Some(Self(slot)),
+            None => None,
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    fn new(number: usize) -> Self {
+        Self {
+            next: AtomicU32::new(0),
+            meta: AtomicU32::new((number as u32) << NUMBER_SHIFT),
+            since: AtomicU32::new(0),
+            expires: AtomicU32::new(0),
+            object: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    fn number(&self) -> u32 {
+        self.meta.load(Relaxed) >> NUMBER_SHIFT
+    }
+
+    /// The object's address.
+    #[inline]
+    pub(crate) fn object(&self) -> *mut T {
+        self.object.with_mut(<*mut MaybeUninit<T>>::cast::<T>)
+    }
+
+    /// True where the object is to be retired when it comes back.
+    #[inline]
+    pub(crate) fn retires(&self) -> bool {
+        self.meta.load(Relaxed) & RETIRE != 0
+    }
+
+    /// Has the object retired when it comes back.
+    pub(crate) fn retire(&self) {
+        self.meta.fetch_or(RETIRE, Relaxed);
+    }
+
+    /// Whether the object was just made and has not been idle yet. Says so once.
+    #[inline]
+    pub(crate) fn take_fresh(&self) -> bool {
+        let fresh = self.meta.load(Relaxed) & FRESH != 0;
+        if fresh {
+            self.meta.fetch_and(!FRESH, Relaxed);
+        }
+        fresh
+    }
+
+    /// Whether another object is being made in place of this one.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.meta.load(Relaxed) & REPLACING != 0
+    }
+
+    /// Notes whether another object is being made in place of this one.
+    pub(crate) fn replace(&self, replacing: bool) {
+        if replacing {
+            self.meta.fetch_or(REPLACING, Relaxed);
+        } else {
+            self.meta.fetch_and(!REPLACING, Relaxed);
+        }
+    }
+
+    /// When it was last given back, in ticks.
+    pub(crate) fn since(&self) -> u32 {
+        self.since.load(Relaxed)
+    }
+
+    /// When its object is too old, in ticks; 0 is never.
+    pub(crate) fn expires(&self) -> u32 {
+        self.expires.load(Relaxed)
+    }
+}
+
+impl<T> Stack<T> {
+    /// An empty stack for about `size` slots; it can get more.
+    pub(crate) fn new(size: usize) -> Self {
+        Self {
+            word: AtomicU64::new(0),
+            ticks: AtomicU32::new(1),
+            first_len: size.clamp(1, FIRST) as u32,
+            first: AtomicPtr::new(std::ptr::null_mut()),
+            more: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
+        }
+    }
+
+    /// The last slot that was pushed.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<SlotRef<T>> {
+        let mut word = self.word.load(Acquire);
+        loop {
+            let top = (word & TOP) as u32;
+            if top == 0 {
+                return None;
+            }
+            let slot = self.at(top - 1);
+            let next = slot.next.load(Relaxed);
+            let popped = (word & !TOP).wrapping_add(POP) | u64::from(next);
+            match self.word.compare_exchange_weak(word, popped, AcqRel, Acquire) {
+                Ok(_) => return Some(slot),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Pushes a slot that the caller owns, unless a flag says that what comes back has to go
+    /// through the lock.
+    #[inline]
+    pub(crate) fn push(&self, slot: SlotRef<T>) -> bool {
+        let mut word = self.word.load(Relaxed);
+        slot.since.store(self.ticks.load(Relaxed), Relaxed);
+        let top = u64::from(slot.number() + 1);
+        loop {
+            if word & (WAITERS | STRICT) != 0 {
+                return false;
+            }
+            slot.next.store((word & TOP) as u32, Relaxed);
+            let pushed = (word & !TOP) | top;
+            // The release hands the object on with the slot.
+            match self.word.compare_exchange_weak(word, pushed, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Puts back what [`take_all`](Self::take_all) took, in the same order, as if nothing had
+    /// happened in the meantime. Under the pool's lock, which keeps the flags as they are.
+    pub(crate) fn put_back(&self, slots: &[SlotRef<T>]) {
+        let [first, .., last] = slots else {
+            if let [only] = slots {
+                self.link_all(*only, *only);
+            }
+            return;
+        };
+        for pair in slots.windows(2) {
+            pair[0].next.store(pair[1].number() + 1, Relaxed);
+        }
+        self.link_all(*first, *last);
+    }
+
+    fn link_all(&self, first: SlotRef<T>, last: SlotRef<T>) {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            last.next.store((word & TOP) as u32, Relaxed);
+            let pushed = (word & !TOP) | u64::from(first.number() + 1);
+            match self.word.compare_exchange_weak(word, pushed, AcqRel, Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes the whole stack: the slots from the top to the bottom.
+    pub(crate) fn take_all(&self) -> Vec<SlotRef<T>> {
+        let mut word = self.word.load(Acquire);
+        while word & TOP != 0 {
+            let empty = (word & !TOP).wrapping_add(POP);
+            match self.word.compare_exchange_weak(word, empty, AcqRel, Acquire) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        self.chain((word & TOP) as u32, MOST).0
+    }
+
+    /// How many slots are on the stack: exact unless others push and pop all the time.
+    pub(crate) fn idle(&self, most: usize) -> usize {
+        let mut count = 0;
+        for _ in 0..8 {
+            let word = self.word.load(Acquire);
+            count = self.chain((word & TOP) as u32, most).0.len();
+            if self.word.load(Acquire) == word {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Follows the links from `top`, at most `most` of them.
+    fn chain(&self, top: u32, most: usize) -> (Vec<SlotRef<T>>, u32) {
+        let (mut slots, mut top) = (Vec::new(), top);
+        while top != 0 && slots.len() < most {
+            let slot = self.at(top - 1);
+            slots.push(slot);
+            top = slot.next.load(Relaxed);
+        }
+        (slots, top)
+    }
+
+    /// Sets `flag` where the stack is empty; false where it is not. Under the pool's lock.
+    pub(crate) fn flag_if_empty(&self, flag: u64) -> bool {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            if word & TOP != 0 {
+                return false;
+            }
+            if word & flag != 0 {
+                return true;
+            }
+            match self.word.compare_exchange_weak(word, word | flag, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Sets or clears `flag`. Under the pool's lock.
+    pub(crate) fn flag(&self, flag: u64, on: bool) {
+        if on {
+            self.word.fetch_or(flag, AcqRel);
+        } else {
+            self.word.fetch_and(!flag, AcqRel);
+        }
+    }
+
+    /// How many slots have been popped so far, modulo 2^42.
+    pub(crate) fn pops(&self) -> u64 {
+        self.word.load(Relaxed) / POP
+    }
+
+    /// `later - earlier` of two counts of pops.
+    pub(crate) const fn pops_between(earlier: u64, later: u64) -> u64 {
+        later.wrapping_sub(earlier) & (u64::MAX / POP)
+    }
+
+    /// The upkeep's clock.
+    pub(crate) fn ticks(&self) -> u32 {
+        self.ticks.load(Relaxed)
+    }
+
+    /// Sets the upkeep's clock.
+    pub(crate) fn set_ticks(&self, ticks: u32) {
+        self.ticks.store(ticks, Relaxed);
+    }
+
+    /// Slot `number`, which must have been used.
+    #[inline]
+    fn at(&self, number: u32) -> SlotRef<T> {
+        if number < self.first_len {
+            // SAFETY: the first segment has `first_len` slots and was allocated before any of its
+            // numbers was used.
+            SlotRef(unsafe {
+                NonNull::new_unchecked(self.first.load(Acquire).add(number as usize))
+            })
+        } else {
+            self.at_later(number)
+        }
+    }
+
+    #[cold]
+    fn at_later(&self, number: u32) -> SlotRef<T> {
+        let (segment, offset, _) = self.place(number);
+        // SAFETY: a number is used only after its segment was allocated, and lies within it.
+        SlotRef(unsafe { NonNull::new_unchecked(self.more[segment].load(Acquire).add(offset)) })
+    }
+
+    /// Which of the later segments a number is in, where, and how long that segment is.
+    fn place(&self, number: u32) -> (usize, usize, usize) {
+        let segment = (number / self.first_len).ilog2() as usize;
+        let length = (self.first_len as usize) << segment;
+        (segment, number as usize - length, length)
+    }
+
+    /// Puts `object` into a vacant slot, which the caller owns then. `None`, with the object, where
+    /// there can be no more slots.
+    pub(crate) fn fill(
+        &self,
+        vacant: &mut Vacant,
+        object: T,
+        expires: u32,
+    ) -> Result<SlotRef<T>, T> {
+        let number = if vacant.first != 0 {
+            vacant.first - 1
+        } else if (vacant.used as usize) < MOST {
+            self.allocate(vacant.used);
+            vacant.used += 1;
+            vacant.used - 1
+        } else {
+            return Err(object);
+        };
+        let slot = self.at(number);
+        if vacant.first != 0 {
+            vacant.first = slot.next.load(Relaxed);
+        }
+        slot.meta.store(number << NUMBER_SHIFT | FRESH, Relaxed);
+        slot.expires.store(expires, Relaxed);
+        slot.since.store(self.ticks(), Relaxed);
+        // SAFETY: nobody else knows the vacant slot.
+        slot.object.with_mut(|at| unsafe { (*at).write(object) });
+        Ok(slot)
+    }
+
+    /// Every slot that has ever been used.
+    pub(crate) fn used<'a>(&'a self, vacant: &Vacant) -> impl Iterator<Item = SlotRef<T>> + 'a {
+        (0..vacant.used).map(|number| self.at(number))
+    }
+
+    /// Sees to it that slot `number`, the next one to be used, exists.
+    fn allocate(&self, number: u32) {
+        let (segment, first_of, length) = if number < self.first_len {
+            (&self.first, 0, self.first_len as usize)
+        } else {
+            let (segment, _, length) = self.place(number);
+            (&self.more[segment], length, length)
+        };
+        if segment.load(Relaxed).is_null() {
+            let slots: Box<[Slot<T>]> = (first_of..first_of + length).map(Slot::new).collect();
+            segment.store(Box::into_raw(slots).cast(), Release);
+        }
+    }
+}
+
+impl Vacant {
+    /// Takes the object out of a slot, which the caller owned and which is vacant then.
+    pub(crate) fn vacate<T>(&mut self, slot: SlotRef<T>) -> T {
+        // SAFETY: the caller owns the slot, which therefore holds an object, and gives it up.
+        let object = slot.object.with_mut(|at| unsafe { (*at).assume_init_read() });
+        slot.expires.store(0, Relaxed);
+        slot.meta.fetch_and(!(RETIRE | REPLACING | FRESH), Relaxed);
+        slot.next.store(self.first, Relaxed);
+        self.first = slot.number() + 1;
+        object
+    }
+}
+
+impl<T> Drop for Stack<T> {
+    fn drop(&mut self) {
+        for slot in self.take_all() {
+            // SAFETY: idle slots hold objects, and nobody else can reach them any more.
+            unsafe { slot.object().drop_in_place() };
+        }
+        let free = |segment: &AtomicPtr<Slot<T>>, length: usize| {
+            let slots = segment.load(Acquire);
+            if !slots.is_null() {
+                let slots = std::ptr::slice_from_raw_parts_mut(slots, length);
+                // SAFETY: it was allocated as a box of this length, and is freed once.
+                drop(unsafe { Box::from_raw(slots) });
+            }
+        };
+        free(&self.first, self.first_len as usize);
+        for (index, segment) in self.more.iter().enumerate() {
+            free(segment, (self.first_len as usize) << index);
+        }
+    }
+}
+
+/// What the pool takes for each object beside the object itself, in bytes, where that is aligned
+/// like a pointer.
+pub const SLOT_OVERHEAD: usize = size_of::<Slot<u64>>() - size_of::<u64>();

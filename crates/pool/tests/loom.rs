@@ -1,0 +1,170 @@
+//! Every schedule of the pool's state word, its stack and its hand-off, by a model checker.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p plimsoll-pool --release --test loom`
+#![cfg(loom)]
+
+use std::pin::pin;
+use std::task::Context;
+
+use loom::future::block_on;
+use loom::thread;
+use plimsoll_pool::model::Model;
+
+/// Tries every schedule of at most three preemptions, as loom's authors advise.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+fn idle(pool: &Model, size: usize) {
+    assert_eq!(pool.sizes(), (size, size, 0));
+}
+
+#[test]
+fn nobody_has_the_same_object_at_once() {
+    check(|| {
+        let pool = Model::new(2);
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            for _ in 0..2 {
+                if let Some(lent) = other.try_get() {
+                    lent.touch();
+                }
+            }
+        });
+        let one = pool.try_get();
+        let two = pool.try_get();
+        if let (Some(one), Some(two)) = (&one, &two) {
+            assert_ne!(one.touch(), two.touch());
+        }
+        drop((two, one));
+        thread.join().unwrap();
+        idle(&pool, 2);
+    });
+}
+
+#[test]
+fn a_slot_that_is_popped_and_pushed_meanwhile_fools_nobody() {
+    check(|| {
+        let pool = Model::new(2);
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            let one = other.try_get();
+            let two = other.try_get();
+            // Back in the other order: the top is again what it was, what is below it is not.
+            drop(one);
+            drop(two);
+        });
+        if let Some(lent) = pool.try_get() {
+            lent.touch();
+        }
+        thread.join().unwrap();
+        idle(&pool, 2);
+    });
+}
+
+#[test]
+fn what_comes_back_reaches_who_waits() {
+    check(|| {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            block_on(other.get()).unwrap().touch();
+        });
+        drop(held);
+        thread.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn two_who_wait_are_both_served() {
+    check(|| {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let others = [pool.clone(), pool.clone()];
+        let threads = others.map(|other| {
+            thread::spawn(move || {
+                block_on(other.get()).unwrap().touch();
+            })
+        });
+        drop(held);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn a_hand_over_that_crosses_a_cancel_is_not_lost() {
+    check(|| {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            let mut waits = pin!(other.get());
+            let first = waits.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+            drop(first);
+        });
+        drop(held);
+        thread.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn a_cancel_leaves_the_object_to_the_next() {
+    check(|| {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let other = pool.clone();
+        let leaves = thread::spawn(move || {
+            let mut waits = pin!(other.get());
+            let _ = waits.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+        });
+        let other = pool.clone();
+        let stays = thread::spawn(move || {
+            block_on(other.get()).unwrap().touch();
+        });
+        drop(held);
+        leaves.join().unwrap();
+        stays.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn a_shrink_that_crosses_a_return_leaves_no_surplus() {
+    check(|| {
+        let pool = Model::new(2);
+        let held = pool.try_get().unwrap();
+        let other = pool.clone();
+        let thread = thread::spawn(move || other.resize(1));
+        drop(held);
+        thread.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn a_close_that_crosses_a_return_and_a_wait_ends_all() {
+    check(|| {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            if let Some(lent) = block_on(other.get()) {
+                lent.touch();
+            }
+        });
+        let other = pool.clone();
+        let closes = thread::spawn(move || other.close());
+        drop(held);
+        closes.join().unwrap();
+        thread.join().unwrap();
+        assert_eq!(pool.sizes(), (0, 0, 0));
+    });
+}

@@ -1,0 +1,199 @@
+//! The policy of production: the pool's bounded-wait need, forecast by the predictor.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use plimsoll_core_types::{
+    ConsumerId, ForecastHealth, Metric, NameError, ResourcePredictor, Sample, SeriesKey, Timestamp,
+    UsageHistory,
+};
+use plimsoll_pool::sizing::BoundedWait;
+
+use crate::capacity::{PoolSpec, PoolView, Sizer};
+
+/// How a [`Forecasting`] pool is sized.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ForecastingConfig {
+    /// The quantile that is provided for while the margin is one; from 0.5 to 0.99. Default 0.99.
+    pub level: f64,
+    /// The margin at the beginning, in distances from the median to that quantile. Default 0.8.
+    pub margin: f64,
+    /// The share of work that may be late. Default 0.0005: half of one in a thousand, so that
+    /// there is room to err.
+    pub late: f64,
+    /// What an interval whose work is late altogether adds to the margin. Default 1: the
+    /// share then keeps to what is allowed within a few thousand intervals.
+    pub gain: f64,
+    /// A forecast says nothing where its quantile is so many times its median. Default 2.5.
+    pub wide: f64,
+}
+
+impl Default for ForecastingConfig {
+    fn default() -> Self {
+        Self { level: 0.99, margin: 0.8, late: 0.0005, gain: 1.0, wide: 2.5 }
+    }
+}
+
+/// Provides what the [`BoundedWait`] need will not exceed at the end of the lead time, as far as
+/// the predictor can tell, and learns how far that has to be stretched from how much is late.
+///
+/// - A forecast only ever adds to what is needed now.
+/// - Growing is at once; shrinking only to the most that was wanted during the last lead time,
+///   since what is given up takes that long to come back.
+/// - The margin is an online controller on what counts, the share of work that is late: it rises
+///   with it and fades in between, so that the share tends to what is allowed whatever the
+///   forecasts are worth (Gibbs & Candès, *Adaptive conformal inference under distribution shift*,
+///   2021, on lateness instead of coverage).
+/// - Until forecasts at the lead time have been seen to say something, and where they are so wide
+///   that they say nothing, there is nothing to be gained by them: the pool stays as large as it
+///   began, or as the most that was ever needed, and the run's notes say so.
+#[derive(Debug)]
+pub struct Forecasting {
+    config: ForecastingConfig,
+    predictor: Box<dyn ResourcePredictor>,
+    history: UsageHistory,
+    need: BoundedWait,
+    margin: f64,
+    wanted: VecDeque<(Timestamp, f64)>,
+    most: f64,
+    seen: f64,
+    ahead: Option<f64>,
+    /// Intervals with a forecast, and those of them in which it said nothing.
+    judged: (u64, u64),
+    width: f64,
+}
+
+/// The margin never falls below this, nor rises above that.
+const MARGINS: (f64, f64) = (0.0, 12.0);
+/// How fast the width is forgotten, once it has been seen a while.
+const WIDTH_RATE: f64 = 0.02;
+/// Forecasts are seen to say something after so many.
+const PROVEN: u64 = 12;
+/// The longest window that counts as a burst, in waits.
+const LONGEST: u32 = 32;
+const HISTORY: usize = 1024;
+
+impl Forecasting {
+    /// The policy for `spec`.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: the name that its series gets is a good one.
+    pub fn new<P: ResourcePredictor + 'static>(
+        spec: &PoolSpec,
+        predictor: P,
+    ) -> Result<Self, NameError> {
+        Self::with_config(spec, predictor, ForecastingConfig::default())
+    }
+
+    /// The policy for `spec`, sized by `config`; what is out of bounds there is taken as the
+    /// nearest bound.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::new`].
+    pub fn with_config<P: ResourcePredictor + 'static>(
+        spec: &PoolSpec,
+        predictor: P,
+        config: ForecastingConfig,
+    ) -> Result<Self, NameError> {
+        let key = SeriesKey { subject: ConsumerId::new("pool")?, metric: Metric::RequestRate };
+        let longest = spec.wait.max(spec.control).saturating_mul(LONGEST);
+        let steps = longest.as_nanos() / spec.control.as_nanos().max(1);
+        Ok(Self {
+            config,
+            predictor: Box::new(predictor),
+            history: UsageHistory::new(key, spec.control, HISTORY),
+            need: BoundedWait::new(spec.control, spec.wait, steps.clamp(1, 4096) as usize),
+            margin: config.margin.clamp(MARGINS.0, MARGINS.1),
+            wanted: VecDeque::new(),
+            most: spec.start as f64 * spec.unit,
+            seen: 0.0,
+            ahead: None,
+            judged: (0, 0),
+            width: 0.0,
+        })
+    }
+
+    /// How many times its median the upper quantile of the forecast at the lead time was, of late.
+    pub const fn width(&self) -> f64 {
+        self.width
+    }
+
+    /// True where forecasts at the lead time say nothing, of late.
+    pub fn is_blind(&self) -> bool {
+        self.judged.0 < PROVEN || self.width > self.config.wide
+    }
+
+    fn forecast_need(&mut self, lead: Duration) -> Option<f64> {
+        let forecast = self.predictor.forecast(&self.history);
+        if matches!(forecast.health, ForecastHealth::Learning { .. }) {
+            return None;
+        }
+        let quantiles = forecast.ahead(lead)?;
+        let (upper, median) = (quantiles.at(self.config.level), quantiles.median());
+        let width = if median > 0.0 { (upper / median).min(10.0) } else { 10.0 };
+        self.judged.0 += 1;
+        self.width += WIDTH_RATE.max(1.0 / self.judged.0 as f64) * (width - self.width);
+        self.judged.1 += u64::from(self.is_blind());
+        Some(median + self.margin * (upper - median))
+    }
+
+    fn adjust_margin(&mut self, pool: &PoolView<'_>) {
+        let late = if pool.came > 0.0 { (pool.late / pool.came).min(1.0) } else { 0.0 };
+        let step = self.config.gain * (late - self.config.late);
+        self.margin = (self.margin + step).clamp(MARGINS.0, MARGINS.1);
+    }
+}
+
+impl Sizer for Forecasting {
+    fn size(&mut self, pool: &PoolView<'_>) -> usize {
+        let spec = pool.spec;
+        self.need.observe(pool.came);
+        let need = self.need.need();
+        self.most = self.most.max(need);
+        self.seen = self.seen.max(need);
+        self.history.push(Sample { at: pool.now, value: Some(need) });
+        self.adjust_margin(pool);
+        // One control interval passes until the next decision.
+        let ahead = self.forecast_need(spec.lead + spec.control);
+        let blind = self.is_blind();
+        self.ahead = ahead;
+        let expected = match ahead {
+            // More than twice what ever was has never been worth providing for.
+            Some(ahead) if !blind => ahead.min(2.0 * self.seen).max(need),
+            _ => self.most,
+        };
+        // What waits already has to be worked off beside what comes.
+        let extra = (pool.backlog - expected * spec.wait.as_secs_f64()).max(0.0);
+        let wanted = expected + extra / spec.lead.as_secs_f64().max(1.0);
+        self.wanted.push_back((pool.now, wanted));
+        let old = |at: Timestamp| pool.now.saturating_since(at) > spec.lead;
+        while self.wanted.front().is_some_and(|(at, _)| old(*at)) {
+            self.wanted.pop_front();
+        }
+        let most = self.wanted.iter().map(|(_, wanted)| *wanted).fold(0.0, f64::max);
+        (most / spec.unit).ceil() as usize
+    }
+
+    fn forecast(&self) -> Option<f64> {
+        self.ahead
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let (judged, blind) = self.judged;
+        if judged == 0 {
+            return vec!["too short to be forecast: the pool stayed as it began".to_owned()];
+        }
+        if blind.saturating_sub(PROVEN) * 4 < judged {
+            return Vec::new();
+        }
+        vec![format!(
+            "not forecastable: at the lead time the upper quantile was {:.1} times the median of \
+             late, and said nothing in {:.0}% of intervals; the pool then stayed as large as it \
+             began",
+            self.width,
+            blind as f64 / judged as f64 * 100.0,
+        )]
+    }
+}
