@@ -9,6 +9,7 @@ mod http;
 mod journal;
 mod openai;
 mod output;
+mod replay;
 mod traffic_meter;
 
 use std::process::ExitCode;
@@ -32,6 +33,10 @@ fn main() -> ExitCode {
         Command::Engine(args) => match engine::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error.to_string(), FAILED),
+        },
+        Command::Replay(args) => match replay::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error.to_string(), USAGE),
         },
         Command::Demo(args) => match demo::run(&args) {
             Ok(code) => ExitCode::from(code),

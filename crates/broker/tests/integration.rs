@@ -1,5 +1,8 @@
 //! The binary as people and programs run it: real processes, real memory, real requests.
 
+#[path = "integration/replay.rs"]
+mod replay;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
