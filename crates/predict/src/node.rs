@@ -182,6 +182,7 @@ impl Node {
     pub(crate) fn doubt(&mut self) {
         self.mix.doubt();
         self.tails.doubt();
+        self.losses.doubt();
     }
 
     /// Begins anew at another horizon, without allocation.

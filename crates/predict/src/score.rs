@@ -53,11 +53,17 @@ impl Losses {
             (Shadow::Naive, self.naive)
         };
         let enough = self.scored >= NEEDED;
-        if enough && self.own > MARGIN * best {
-            self.fallen = Some(shadow);
-        } else if self.own < best {
+        if self.own < best {
             self.fallen = None;
+        } else if self.fallen.is_some() || (enough && self.own > MARGIN * best) {
+            // Whichever shadow is the better one by now.
+            self.fallen = Some(shadow);
         }
+    }
+
+    /// The series has changed: what was lost before counts little from here on.
+    pub(crate) fn doubt(&mut self) {
+        self.scored = self.scored.min(NEEDED);
     }
 
     /// The shadow that stands in, where the mixture has been worse than it.

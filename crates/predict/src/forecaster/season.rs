@@ -36,6 +36,8 @@ impl Forecaster {
         for (place, ahead) in horizons(found).into_iter().enumerate() {
             if self.nodes[place].ahead != ahead {
                 self.nodes[place].move_to(place, ahead);
+            } else {
+                self.nodes[place].doubt();
             }
         }
     }
