@@ -26,6 +26,12 @@ const START: [f32; COUNT] = [3.91, 3.0, 2.3, 1.61, 0.69, 0.0, 0.69, 1.61, 2.3, 3
 const NARROWEST: f32 = 0.005;
 const WIDEST: f32 = 200.0;
 
+/// How fast the ends of the interval that was given out move, per error.
+const GIVEN: f32 = 0.16;
+/// They move at most so far (in logarithm) until what moved them is answered: all errors that wait
+/// for their truth at a far horizon may have the same cause.
+const ANSWERED: f32 = 2.0;
+
 /// How fast the trackers of one horizon move, per error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pace {
@@ -39,12 +45,14 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(ahead: usize, far: bool) -> Self {
+    /// For a horizon `ahead` steps away, of which `waiting` forecasts wait for their truth.
+    pub(crate) fn new(ahead: usize, waiting: u32, far: bool) -> Self {
+        let given = GIVEN.min(ANSWERED / waiting.max(1) as f32);
         if far {
-            return Self { tracked: 0.03, given: 0.03, bias: 0.0 };
+            return Self { tracked: 0.03, given, bias: 0.0 };
         }
         let ahead = ahead as f32;
-        Self { tracked: 0.15 / ahead, given: 0.15 / ahead.cbrt(), bias: 0.015 / ahead.sqrt() }
+        Self { tracked: 0.15 / ahead, given, bias: 0.015 / ahead.sqrt() }
     }
 }
 
@@ -88,7 +96,10 @@ impl Tails {
                     _ => (normal > *distance, pace.tracked),
                 };
                 let step = if beyond { 1.0 - share } else { -share };
-                *distance = (*distance * (1.0 + rate * step)).clamp(NARROWEST, WIDEST);
+                // The exponential to second order: in its logarithm, the distance is a sum of
+                // steps, which for a bounded distance balance in the long run.
+                let by = rate * step;
+                *distance = (*distance * (1.0 + by * (1.0 + 0.5 * by))).clamp(NARROWEST, WIDEST);
             }
         }
         let rate = (1.0 / self.rounds as f32).max(0.01);

@@ -12,7 +12,7 @@ use crate::stack::Stack;
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 7, 13, 25];
+const SLOTS: [usize; NODES] = [2, 5, 13, 13, 25];
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
@@ -158,7 +158,12 @@ impl Node {
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
         self.stack.learn(&said, truth);
         let missed = [error < low.get(), error > high.get()];
-        self.tails.learn(error, factor, missed, Pace::new(self.ahead, self.far));
+        self.tails.learn(
+            error,
+            factor,
+            missed,
+            Pace::new(self.ahead, self.ahead as u32 / self.stride, self.far),
+        );
         Some(Outcome { error, usual })
     }
 
