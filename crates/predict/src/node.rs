@@ -12,7 +12,7 @@ use crate::stack::Stack;
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 13, 13, 25];
+const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
@@ -43,8 +43,9 @@ pub(crate) struct Node {
 /// A forecast that waits for its truth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Slot {
-    /// The step after which it was made, plus one, in its lowest bits; zero is none.
-    made: u32,
+    /// The step after which it was made, in its lowest bits; zero is none. All that wait are overwritten in the
+    /// course of a season, so that these suffice.
+    made: u16,
     last: f32,
     /// What the mixture said.
     point: f32,
@@ -52,8 +53,8 @@ struct Slot {
     given: Brief,
     low: Brief,
     high: Brief,
-    /// What the experts said, from the last value.
-    said: [Brief; COUNT],
+    /// What the experts said, from the last value, which is the first one's and left out.
+    said: [Brief; COUNT - 1],
 }
 
 /// What came of a forecast.
@@ -129,7 +130,7 @@ impl Node {
             given: Brief::new(given - point),
             low: Brief::new(low),
             high: Brief::new(high),
-            said: said.map(|said| Brief::new(said - last)),
+            said: std::array::from_fn(|k| Brief::new(said[k + 1] - last)),
         };
     }
 
@@ -150,7 +151,11 @@ impl Node {
         if noted != mark(made) {
             return None;
         }
-        let said = said.map(|said| last + said.get());
+        let mut all = [last; COUNT];
+        for (all, said) in all[index::LAST + 1..].iter_mut().zip(said) {
+            *all += said.get();
+        }
+        let said = all;
         let error = truth - (point + given.get());
         let usual = self.tails.scale();
         self.losses.learn(truth, point, &said);
@@ -208,6 +213,7 @@ impl Node {
     }
 }
 
-const fn mark(step: u64) -> u32 {
-    (step as u32).wrapping_add(1)
+/// Never zero, which is no forecast.
+const fn mark(step: u64) -> u16 {
+    step as u16 | 1 << 15
 }

@@ -108,6 +108,11 @@ impl SeasonFinder {
 
     /// True when `lag` is worth giving up the season `known` for.
     pub(crate) fn better(&self, lag: usize, known: usize) -> bool {
+        let left = known % lag;
+        if lag < known && left.min(lag - left) <= 1 {
+            // The known one is a multiple of it, and says no more.
+            return self.comb(lag) > self.comb(known) - 0.05;
+        }
         let margin = if lag.abs_diff(known) <= 1 + known / 32 { 0.02 } else { 0.15 };
         self.comb(lag) > self.comb(known) + margin
     }

@@ -15,7 +15,7 @@ use super::{Predictions, index};
 use crate::num::power;
 
 /// Bins of the weekly profile: hours where the season is a day.
-const WEEK_BINS: usize = 168;
+const WEEK_BINS: usize = 84;
 /// Bins of the coarse profile: half hours where the season is a day.
 const COARSE: usize = 48;
 /// How fast winters' level follows.

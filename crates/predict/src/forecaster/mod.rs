@@ -62,6 +62,9 @@ pub struct Forecaster {
     found: Option<usize>,
 }
 
+/// Jumps end here, which leaves steps one by one more than anybody has time for.
+const LAST_STEP: u64 = 1 << 62;
+
 /// The two-sided test alarms past this sum of normalised errors.
 const ALARM: f32 = 50.0;
 
@@ -145,9 +148,12 @@ impl Forecaster {
             // Whole weeks change nothing but the age of what is known.
             let cycle = self.experts.seasonal.season().unwrap_or(1) as u64 * 7;
             let whole = (steps - bound) / cycle * cycle;
-            self.step += whole;
-            self.experts.seasonal.jump(whole);
             left = (steps - whole).min(bound + cycle);
+            // A clock that runs wild may jump again and again; phase is all that is kept then.
+            if let Some(step) = self.step.checked_add(whole).filter(|step| *step <= LAST_STEP) {
+                self.step = step;
+                self.experts.seasonal.jump(whole);
+            }
         }
         for _ in 0..left {
             self.advance(None);
