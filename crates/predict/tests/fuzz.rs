@@ -105,7 +105,7 @@ fn whatever_comes_in_what_comes_out_is_sound() {
                 None => wild(&mut garble, &mut at, interval),
             };
             forecaster.observe(moment, value);
-            if input % 4 == 0 {
+            if input % 8 == 0 {
                 sound(&forecaster, 1 + garble.below(4) as usize, config.floor);
                 sound(&forecaster, garble.below(1 << 40) as usize, config.floor);
             }

@@ -6,7 +6,7 @@
 //! | profile | the mean of each phase (an average over cycles), and what is left of the latest deviation from it |
 //! | winters | the same profile over a fast level: additive Holt-Winters without trend (Winters, 1960) |
 //! | smooth | a coarse profile of running medians, which noise and bursts move little, over a level of about a season |
-//! | weekly | the smooth one and its deviation at each hour of the week |
+//! | weekly | the smooth one and its deviation at each bin of the week |
 //! | cycle | the mean of the last cycles of a shorter season, where one was found besides |
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{Predictions, index};
 use crate::num::power;
 
-/// Bins of the weekly profile: hours where the season is a day.
-const WEEK_BINS: usize = 84;
+/// Bins of the weekly profile: an hour and a half each where the season is a day.
+const WEEK_BINS: usize = 112;
 /// Bins of the coarse profile: half hours where the season is a day.
 const COARSE: usize = 48;
 /// How fast winters' level follows.
@@ -46,7 +46,7 @@ pub(crate) struct Seasonal {
     coarse: Box<[f32]>,
     /// How many values each bin of the coarse profile has seen, up to what matters.
     coarse_seen: Box<[u8]>,
-    /// Deviation of each hour of the week from the coarse profile; empty without a week.
+    /// Deviation of each bin of the week from the coarse profile; empty without a week.
     week: Box<[f32]>,
     slow: f32,
     middle: f32,
@@ -206,7 +206,7 @@ impl Seasonal {
     fn learn_week(&mut self, step: u64, phase: usize, season: usize, value: f32) {
         let off = value - self.slow - self.smooth(phase, season);
         let Some(hour) = self.week.get_mut(week_bin(step, season)) else { return };
-        let rate = WEEK_RATE / (season as f32 / 24.0).max(1.0);
+        let rate = WEEK_RATE / (season as f32 * 7.0 / WEEK_BINS as f32).max(1.0);
         let cut = self.coarse_spread;
         *hour += rate * (off - *hour).clamp(-cut, cut);
     }
