@@ -123,7 +123,7 @@ fn whatever_comes_in_what_comes_out_is_sound() {
 
 #[test]
 fn damaged_state_is_refused_or_sound() {
-    let mut forecaster = Forecaster::new(ForecasterConfig::new(Duration::from_secs(60))).unwrap();
+    let mut forecaster = Forecaster::new(ForecasterConfig::new(Duration::from_mins(1))).unwrap();
     for step in 1..600_u64 {
         let at = Timestamp::from_nanos(step * 60_000_000_000);
         forecaster.observe(at, Some((step % 24) as f64));

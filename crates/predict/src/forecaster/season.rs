@@ -34,10 +34,10 @@ impl Forecaster {
         self.experts.seasonal.set_season(found);
         self.spread = Spread::new();
         for (place, ahead) in horizons(found).into_iter().enumerate() {
-            if self.nodes[place].ahead != ahead {
-                self.nodes[place].move_to(place, ahead);
-            } else {
+            if self.nodes[place].ahead == ahead {
                 self.nodes[place].doubt();
+            } else {
+                self.nodes[place].move_to(place, ahead);
             }
         }
     }
