@@ -17,6 +17,7 @@ mod slots;
 mod sync;
 mod upkeep;
 
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::Waker;
 
@@ -74,17 +75,36 @@ pub(crate) struct Bounds {
 pub(crate) struct Core<T, E, A> {
     stack: Stack<T>,
     bounds: Bounds,
-    state: Mutex<State<T, E, A>>,
+    state: OwnLine<Mutex<State<T, E, A>>>,
 }
 
+/// Begins on a line of memory of its own.
 #[derive(Debug)]
+#[repr(align(64))]
+struct OwnLine<T>(T);
+
+impl<T> Deref for OwnLine<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Laid out so that what every hand-over touches lies together, beside the lock itself: lines of
+/// memory that go back and forth between processors are what contention costs.
+#[derive(Debug)]
+#[repr(C)]
 struct State<T, E, A> {
-    line: Line<T, E>,
-    vacant: Vacant,
     size: usize,
     creating: usize,
     max: usize,
+    /// [`Counts::waited`].
+    waited: u64,
     closed: bool,
+    line: Line<T, E>,
+    vacant: Vacant,
     counts: Counts,
     waits: WaitHistogram,
     /// Pops counted into `counts.hits` so far, and pops that were no hits.
@@ -191,19 +211,20 @@ impl<T, A> After<T, A> {
 impl<T, E, A> Core<T, E, A> {
     pub(crate) fn new(max: usize, bounds: Bounds) -> Self {
         let state = State {
-            line: Line::new(),
-            vacant: Vacant::default(),
             size: 0,
             creating: 0,
             max,
+            waited: 0,
             closed: false,
+            line: Line::new(),
+            vacant: Vacant::default(),
             counts: Counts::default(),
             waits: WaitHistogram::default(),
             pops_seen: 0,
             own_pops: 0,
             anchor: None,
         };
-        Self { stack: Stack::new(max), bounds, state: Mutex::new(state) }
+        Self { stack: Stack::new(max), bounds, state: OwnLine(Mutex::new(state)) }
     }
 
     /// An idle slot, the one that was used last. One exchange.
@@ -324,7 +345,7 @@ impl<T, E, A> Core<T, E, A> {
                 return Start::Given(slot);
             }
         }
-        state.counts.waited += 1;
+        state.waited += 1;
         state.line.join(node, waker, now);
         Start::Waits(state.begin_creations(&self.bounds))
     }
@@ -474,7 +495,7 @@ impl<T, E, A> Core<T, E, A> {
     pub(crate) fn history(&self) -> (Counts, WaitHistogram) {
         let mut state = self.state.lock();
         self.count_hits(&mut state);
-        (state.counts, state.waits.clone())
+        (Counts { waited: state.waited, ..state.counts }, state.waits.clone())
     }
 
     /// Times the next waits one by one.
