@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use plimsoll_core_types::{Priority, Timestamp};
 
-use super::slots::{Slot, SlotRef};
+use super::slot::{Slot, SlotRef};
 use super::sync::{AtomicPtr, UnsafeCell};
 
 const LISTS: usize = Priority::COUNT * 2;
@@ -335,8 +335,7 @@ impl<T, E> Line<T, E> {
         if lower == 0 {
             return self.lists.get(highest)?.first;
         }
-        let overdue =
-            |list: &usize| lower & 1 << list != 0 && self.passed[*list] >= max_bypass;
+        let overdue = |list: &usize| lower & 1 << list != 0 && self.passed[*list] >= max_bypass;
         let chosen = (0..LISTS).rev().find(overdue).unwrap_or(highest);
         let node = self.lists[chosen].first?;
         let arrival = links(node, |own| own.arrival);

@@ -1,7 +1,7 @@
 //! What is done from time to time: retire what was idle for long or is too old, and see to it that
 //! enough is idle.
 
-use super::slots::SlotRef;
+use super::slot::SlotRef;
 use super::{After, Cause, Core, State};
 
 /// What one round of upkeep is to do. Times are in the pool's ticks.
