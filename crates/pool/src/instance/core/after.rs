@@ -31,6 +31,10 @@ impl<T, A> After<T, A> {
         after
     }
 
+    pub(super) const fn has_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
     pub(super) fn rest(&mut self) -> &mut Rest<T, A> {
         self.rest.get_or_insert_with(|| {
             Box::new(Rest { retired: Vec::new(), wake: Vec::new(), anchor: None })
@@ -65,6 +69,7 @@ impl<T, A> After<T, A> {
         for waker in rest.wake.drain(..) {
             waker.wake();
         }
-        Some(rest)
+        // Where nothing has retired, no anchor holds the pool, which may be gone by now.
+        (!rest.retired.is_empty() || rest.anchor.is_some()).then_some(rest)
     }
 }

@@ -10,7 +10,7 @@ use super::slot::SlotRef;
 use super::slots::{STRICT, WAITERS};
 use super::{After, Cause, Core, Start, State};
 
-impl<T, E, A> Core<T, E, A> {
+impl<T, E, A: Clone> Core<T, E, A> {
     /// As [`put`](Self::put), for what it would not take.
     #[cold]
     pub(crate) fn put_slow(
@@ -75,6 +75,9 @@ impl<T, E, A> Core<T, E, A> {
         state.size -= 1;
         if state.size == 0 {
             after.rest().anchor = state.anchor.take();
+        } else if after.has_rest() {
+            // The pool is told of it once the lock is released, when the others may be gone too.
+            after.rest().anchor.clone_from(&state.anchor);
         }
         self.refresh_flags(state);
         self.nudge(state, after);

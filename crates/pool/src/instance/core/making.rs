@@ -4,7 +4,7 @@ use plimsoll_core_types::Timestamp;
 
 use super::{After, Bounds, Cause, Core, State};
 
-impl<T, E, A> Core<T, E, A> {
+impl<T, E, A: Clone> Core<T, E, A> {
     /// An object was made. `anchor` is kept while there are objects.
     pub(crate) fn created(
         &self,

@@ -30,7 +30,7 @@ pub(crate) struct UpkeepDone<T, A> {
     pub(crate) in_use: usize,
 }
 
-impl<T, E, A> Core<T, E, A> {
+impl<T, E, A: Clone> Core<T, E, A> {
     /// One round of upkeep.
     pub(crate) fn upkeep(&self, round: &Upkeep) -> UpkeepDone<T, A> {
         self.stack.set_ticks(round.ticks);
