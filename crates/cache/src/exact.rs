@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::num::NonZero;
 
 use parking_lot::Mutex;
 use plimsoll_core_types::CachePolicy;
@@ -18,8 +19,9 @@ use crate::stats::Padded;
 /// A shard has at least so many units of capacity, so that each holds a fair sample of the keys.
 const LEAST_IN_SHARD: u64 = 1024;
 
-/// More shards than this gain nothing.
-const MOST_SHARDS: u64 = 64;
+/// Shards for each processor. More would wait for each other less, and miss the processor's caches
+/// more: each is a table of its own.
+const SHARDS_PER_PROCESSOR: u64 = 4;
 
 type Shard<K, V> = Padded<Mutex<Core<(K, V)>>>;
 
@@ -60,7 +62,7 @@ impl<K, V> fmt::Debug for ExactCache<K, V> {
 
 impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// An empty cache under `policy` for entries that weigh `capacity` together. It has a shard
-    /// for each 1024 units of capacity, at most 64.
+    /// for each 1024 units of capacity, at most four for each processor.
     ///
     /// # Errors
     ///
@@ -72,8 +74,9 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// As [`new`](Self::new), under LRU where there are no rules for `policy`.
     pub(crate) fn hashed(policy: CachePolicy, capacity: u64, hasher: Seeded) -> Self {
-        let wanted = (capacity / LEAST_IN_SHARD).clamp(1, MOST_SHARDS);
-        let count = 1_u64 << wanted.ilog2();
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        let most = (processors * SHARDS_PER_PROCESSOR).next_power_of_two();
+        let count = 1_u64 << (capacity / LEAST_IN_SHARD).clamp(1, most).ilog2();
         let shard = |at| {
             let capacity = share(capacity, count, at);
             let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));

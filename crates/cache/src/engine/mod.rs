@@ -55,14 +55,11 @@ impl EngineKind {
     /// The policies that it can have from `current` on, without losing entries.
     pub(crate) fn choices(self, current: CachePolicy) -> &'static [CachePolicy] {
         let all = self.policies();
-        match self {
-            Self::Moka | Self::Exact => all,
-            #[cfg(any(feature = "quick-cache", feature = "foyer"))]
-            _ => {
-                let at = all.iter().position(|policy| *policy == current).unwrap_or(0);
-                &all[at..=at]
-            }
+        if matches!(self, Self::Moka | Self::Exact) {
+            return all;
         }
+        let at = all.iter().position(|policy| *policy == current).unwrap_or(0);
+        &all[at..=at]
     }
 
     pub(crate) fn build<K, V>(

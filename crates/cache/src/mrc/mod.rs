@@ -320,6 +320,13 @@ impl Curve {
         Ratio::saturating(1.0 - if capacity == 0 { 0.0 } else { hits })
     }
 
+    /// The same curve for `factor` times as many keys, of which these were a sample.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        self.points.iter_mut().for_each(|(at, _)| *at *= factor);
+        self
+    }
+
     /// The capacities at which the curve has a step, with the miss ratio from there on.
     pub fn points(&self) -> impl Iterator<Item = (u64, Ratio)> + '_ {
         self.points.iter().map(|(at, hits)| (at.ceil() as u64, Ratio::saturating(1.0 - hits)))
@@ -346,7 +353,7 @@ mod tests {
 
     fn check(keys: &[u64], most_keys: usize, capacities: &[u64], most: f64) {
         let mut builder = CurveBuilder::new(most_keys);
-        for key in keys.iter() {
+        for key in keys {
             builder.access(*key);
         }
         let accesses: Vec<(u64, u32)> = keys.iter().map(|key| (*key, 1)).collect();
@@ -366,7 +373,7 @@ mod tests {
     fn many_keys_are_sampled() {
         let mut builder = CurveBuilder::new(1000);
         let keys = skewed(60_000, 20_000.0);
-        for key in keys.iter() {
+        for key in keys {
             builder.access(*key);
         }
         assert!(builder.rate().get() < 0.2 && builder.last.len() <= 1000);
