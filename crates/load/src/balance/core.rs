@@ -9,7 +9,8 @@ use super::argmin::{Argmin, Score, Winner};
 use super::config::{BackendConfig, BalancerConfig, Binding, Sharing};
 use super::error::DispatchError;
 use super::report::{BackendReport, BackendStatus, Standing};
-use super::slot::{Fleet, Foreign, Slot, State, Taken, nanos};
+use super::sized::{Line, Lines};
+use super::slot::{Fleet, Foreign, Slot, State, Taken, moment, nanos, since};
 use super::work::Work;
 use crate::policy::{Candidate, Dice, Policy};
 use crate::random::Random;
@@ -22,12 +23,15 @@ const REFRESH_EVERY: Duration = Duration::from_millis(10);
 const REFRESH_AT_ONCE: usize = 16;
 /// Where others send to the same backends, a place is as good as the best when it would be done
 /// this share of a typical request later at most.
-const NEARLY: f64 = 0.15;
+const NEARLY: f64 = 0.1;
 /// Moments in the busy argmin are counted from an epoch no older than this, which keeps them exact
 /// to some 60 nanoseconds.
 const EPOCH: Duration = Duration::from_secs(1);
 /// How quickly the typical work follows the mean of what is seen.
 const TYPICAL_FOLLOWS: f64 = 1.0 / 64.0;
+
+/// No replica's number.
+pub(super) const NOBODY: u64 = u64::MAX;
 
 /// How a dispatch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +70,20 @@ pub(super) struct Core {
     /// Backends that are full: nanoseconds from the epoch until one more would be done. Apart from
     /// the others because those moments come nearer while nothing is written.
     busy: Argmin,
+    /// The same by any size.
+    lines: Lines,
     epoch: Timestamp,
+    /// The place that was said to be the best.
+    best: Option<usize>,
     slots: Vec<Slot>,
     places: HashMap<ReplicaId, u32>,
     vacant: Vec<u32>,
     fleet: Fleet,
-    /// Counts writes, to order equal scores by age.
+    /// Counts dispatches, to order equal scores by age.
     age: u16,
     ejected: usize,
+    /// Whether backends have come, gone, or changed their standing.
+    changed: bool,
     probing: Vec<u32>,
     next_refresh: Timestamp,
     /// When the first ejected backend may be probed.
@@ -100,13 +110,16 @@ impl Core {
             config,
             idle: Argmin::new(),
             busy: Argmin::new(),
+            lines: Lines::default(),
             epoch: Timestamp::ZERO,
+            best: None,
             slots: Vec::new(),
             places: HashMap::new(),
             vacant: Vec::new(),
             fleet,
             age: 0,
             ejected: 0,
+            changed: false,
             probing: Vec::new(),
             next_refresh: Timestamp::ZERO,
             next_return: Timestamp::MAX,
@@ -121,21 +134,43 @@ impl Core {
 
     fn rescore(&mut self, place: u32) {
         let slot = &self.slots[place as usize];
-        let completion = slot.completion(self.fleet.typical, &self.fleet, self.latest);
-        let (idle, busy) = match completion {
-            None => (Score::NEVER, Score::NEVER),
-            Some(from_now) if slot.is_queueing() => {
-                (Score::NEVER, Score::new(from_now + self.since_epoch()))
+        let mut scores = [Score::NEVER; 2];
+        let mut line = Line::NEVER;
+        if let Some(completion) = slot.line(&self.fleet, self.latest) {
+            line.pace = completion.pace as f32;
+            let done = completion.of(self.fleet.typical);
+            if slot.is_queueing() {
+                scores[1] = Score::new(done + self.since_epoch());
+                line.busy = (completion.base + self.since_epoch()) as f32;
+            } else {
+                scores[0] = Score::new(done);
+                line.idle = completion.base as f32;
             }
-            Some(from_now) => (Score::new(from_now), Score::NEVER),
-        };
+        }
+        let age = slot.age;
+        self.idle.set(place as usize, scores[0], age);
+        self.busy.set(place as usize, scores[1], age);
+        self.lines.set(place as usize, line);
+    }
+
+    /// Of equals, this one comes last now.
+    fn comes_last(&mut self, place: u32) {
         self.age = self.age.wrapping_add(1);
-        self.idle.set(place as usize, idle, self.age);
-        self.busy.set(place as usize, busy, self.age);
+        self.slots[place as usize].age = self.age;
+    }
+
+    /// Slots of backends in rotation, where they may have changed since this was last asked.
+    pub(super) fn changed_slots(&mut self) -> Option<usize> {
+        std::mem::take(&mut self.changed).then(|| self.open_slots())
+    }
+
+    fn open_slots(&self) -> usize {
+        let open = self.slots.iter().filter(|slot| slot.state == State::Open);
+        open.map(|slot| slot.slots as usize).sum()
     }
 
     fn since_epoch(&self) -> f64 {
-        self.latest.saturating_since(self.epoch).as_nanos() as f64
+        since(self.latest, self.epoch)
     }
 
     /// Counts moments from now on from now on.
@@ -149,29 +184,47 @@ impl Core {
     }
 
     /// The place that should be done first with a request of `work`; none where none takes any.
-    fn first(&self, work: f64) -> Option<usize> {
-        let completion = |winner: &Winner| {
+    fn first(&mut self, work: f64, sized: bool) -> Option<usize> {
+        let done = |winner: &Winner| {
             let slot = &self.slots[winner.place];
             slot.completion(work, &self.fleet, self.latest).unwrap_or(f64::MAX)
         };
-        match (self.idle.min(), self.busy.min()) {
+        let (first, done) = match (self.idle.min(), self.busy.min()) {
             (Some(idle), Some(busy)) => {
-                Some(if completion(&busy) < completion(&idle) { busy.place } else { idle.place })
+                let (from_idle, from_busy) = (done(&idle), done(&busy));
+                if from_busy < from_idle { (busy, from_busy) } else { (idle, from_idle) }
             }
-            (idle, busy) => idle.or(busy).map(|winner| winner.place),
+            // The order by a typical request is the order by this one.
+            (Some(only), None) | (None, Some(only)) if !sized => return Some(only.place),
+            (Some(only), None) | (None, Some(only)) => (only, done(&only)),
+            (None, None) => return None,
+        };
+        if !sized {
+            return Some(first.place);
         }
+        // What is as good is left to the tree, which lets equals take turns.
+        let better = done as f32 * (1.0 - f32::EPSILON * 8.0);
+        let found = self.lines.first(work as f32, self.since_epoch() as f32, better);
+        Some(found.unwrap_or(first.place))
     }
 
-    /// Who would get a typical request now.
-    pub(super) fn best(&self) -> Option<ReplicaId> {
-        let soonest = match (self.idle.min(), self.busy.min()) {
+    /// The number of who would get a typical request now, or [`NOBODY`], where that is another one
+    /// than when this was last asked.
+    pub(super) fn changed_best(&mut self) -> Option<u64> {
+        let (idle, busy) = (self.idle.min(), self.busy.min());
+        let soonest = match (idle, busy) {
             (Some(idle), Some(busy)) => {
                 let busy_from_now = f64::from(busy.score.nanos()) - self.since_epoch();
-                if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle }
+                Some(if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle })
             }
-            (idle, busy) => idle.or(busy)?,
+            (idle, busy) => idle.or(busy),
         };
-        Some(self.slots[soonest.place].id)
+        let place = soonest.map(|winner| winner.place);
+        if place == self.best && !self.changed {
+            return None;
+        }
+        self.best = place;
+        Some(place.map_or(NOBODY, |place| self.slots[place].id.get()))
     }
 
     fn distance(&self, backend: &BackendConfig) -> f64 {
@@ -182,6 +235,7 @@ impl Core {
     }
 
     pub(super) fn add(&mut self, id: ReplicaId, config: &BackendConfig) -> bool {
+        self.changed = true;
         let distance = self.distance(config);
         let fresh = Slot::new(id, config, distance, self.fleet.typical, self.latest);
         if let Some(&place) = self.places.get(&id) {
@@ -199,6 +253,7 @@ impl Core {
             None if self.slots.len() < self.config.max_backends => {
                 self.idle.reserve(self.slots.len() + 1);
                 self.busy.reserve(self.slots.len() + 1);
+                self.lines.reserve(self.slots.len() + 1);
                 self.slots.push(fresh.clone());
                 (self.slots.len() - 1) as u32
             }
@@ -217,6 +272,7 @@ impl Core {
         let Some(place) = self.places.remove(&id) else { return false };
         self.readmit(place);
         self.slots[place as usize].state = State::Leaving;
+        self.changed = true;
         self.rescore(place);
         self.vacate_if_idle(place);
         self.keep_cap();
@@ -227,6 +283,7 @@ impl Core {
         let Some(&place) = self.places.get(&id) else { return false };
         self.readmit(place);
         self.slots[place as usize].state = State::Draining;
+        self.changed = true;
         self.rescore(place);
         self.keep_cap();
         true
@@ -241,7 +298,12 @@ impl Core {
     }
 
     /// Who gets `work` now.
-    pub(super) fn begin(&mut self, work: &Work, now: Timestamp) -> Result<Begun, DispatchError> {
+    pub(super) fn begin(
+        &mut self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Begun, DispatchError> {
         self.latest = self.latest.max(now);
         if now >= self.next_refresh {
             self.refresh();
@@ -255,17 +317,35 @@ impl Core {
         {
             return Ok(self.begin_at(place, own, work, true));
         }
-        let Some(first) = self.first(own) else { return Err(self.refusal()) };
+        let Some(first) = self.first(own, work.expected.is_some()) else {
+            return Err(self.refusal());
+        };
+        if let Some(place) = self.untried(own, tried) {
+            return Ok(self.begin_at(place, own, work, false));
+        }
         if self.policy.is_some() {
             let place = self.picked(work).unwrap_or(first as u32);
             return Ok(self.begin_at(place, own, work, false));
         }
         let place = match self.config.sharing {
             Sharing::Sole => first,
-            Sharing::Shared => self.nearly(first),
+            Sharing::Shared => self.nearly(first, own),
         };
         let (place, own) = self.cached(work, own, place as u32);
         Ok(self.begin_at(place, own, work, false))
+    }
+
+    /// Of those that are not among `tried`, the place that should be done first; none where all
+    /// are, or nothing was tried. Looks at all of them: whoever tries again is in no hurry.
+    fn untried(&self, work: f64, tried: &[ReplicaId]) -> Option<u32> {
+        if tried.is_empty() {
+            return None;
+        }
+        let untried = self.slots.iter().enumerate().filter(|(_, slot)| !tried.contains(&slot.id));
+        let done = untried.filter_map(|(place, slot)| {
+            Some((slot.completion(work, &self.fleet, self.latest)?, place as u32))
+        });
+        done.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
     }
 
     /// Whom the policy sends `work` to.
@@ -289,16 +369,18 @@ impl Core {
         Some(self.candidates[picked.min(last)].place as u32)
     }
 
-    /// Of the places that are nearly as good as `best`, the one that this balancer prefers: others
-    /// prefer others, so they do not all go to the same one before they hear of each other.
-    fn nearly(&self, best: usize) -> usize {
-        let Some(winner) = self.idle.min() else { return best };
-        let bound = Score::new(f64::from(winner.score.nanos()) + self.fleet.typical * NEARLY);
+    /// Of the places that are nearly as good as `best` for `work`, the one that this balancer
+    /// prefers: others prefer others, so they do not all go to the same one before they hear of
+    /// each other.
+    fn nearly(&mut self, best: usize, work: f64) -> usize {
+        let slot = &self.slots[best];
+        let Some(done) = slot.completion(work, &self.fleet, self.latest) else { return best };
+        let bound = done + self.fleet.typical * NEARLY;
         let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
         let mut chosen = (u64::MAX, best);
-        self.idle.near(bound, 256, |winner| {
-            chosen = chosen.min((preferred(winner.place), winner.place));
-            bound
+        let now = self.since_epoch() as f32;
+        self.lines.near(work as f32, now, bound as f32, |place| {
+            chosen = chosen.min((preferred(place), place));
         });
         chosen.1
     }
@@ -340,6 +422,7 @@ impl Core {
             probe,
         };
         if !probe {
+            self.comes_last(place);
             self.rescore(place);
         }
         begun
@@ -368,17 +451,17 @@ impl Core {
     pub(super) fn end(&mut self, begun: &Begun, ended: Ended, now: Option<Timestamp>) {
         self.latest = self.latest.max(now.unwrap_or(self.latest));
         let now = self.latest;
-        let taken = now.as_nanos().saturating_sub(begun.at.as_nanos()) as f64;
+        let taken = since(now, begun.at);
         let slot = &mut self.slots[begun.place as usize];
         slot.end(begun.work, &begun.taken, now);
         match ended {
             Ended::Well => {
-                let waited = (begun.taken.begins - begun.at.as_nanos() as f64).max(0.0);
+                let waited = (begun.taken.begins - moment(begun.at)).max(0.0);
                 let served = (taken - waited).max(taken / 16.0);
-                let own = served / slot.pace;
+                let pace = slot.pace;
                 slot.learn_success(now);
                 slot.learn_pace(begun.expected, served, now);
-                let size = if begun.sized { begun.work } else { own };
+                let size = if begun.sized { begun.work } else { served / pace };
                 self.fleet.typical += (size - self.fleet.typical) * TYPICAL_FOLLOWS;
                 self.fleet.typical = self.fleet.typical.max(1.0);
             }

@@ -64,6 +64,7 @@ impl Core {
         let until = self.latest + slot.ejected_for(config);
         slot.ejections = slot.ejections.saturating_add(1);
         slot.state = State::Ejected { until };
+        self.changed = true;
         self.next_return = self.next_return.min(until);
         self.rescore(place);
     }
@@ -75,8 +76,8 @@ impl Core {
             return;
         }
         slot.state = State::Open;
-        slot.failures_in_row = 0;
-        slot.failing = 0.0;
+        self.changed = true;
+        slot.forgive();
         slot.returned = self.latest;
         slot.heard = self.latest;
         self.ejected -= 1;
