@@ -75,6 +75,29 @@ fn successes_of_any_thread_count_at_the_next_failure() {
     }
 }
 
+/// Each success is taken in once, whoever fails meanwhile: twice would make the share too small,
+/// never too large. (Loom can't look at this: it fails on loads that may see an older value.)
+#[test]
+fn the_share_is_what_it_is_however_many_threads_call() {
+    for threads in [1, 2, 12] {
+        let config =
+            BreakerConfig { failures_in_a_row: 0, window: 1024, ..BreakerConfig::default() };
+        let breaker = breaker(config);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for call in 0..40_000 {
+                        let permit = breaker.admit(never).unwrap();
+                        if call % 4 == 0 { permit.failure(never) } else { permit.success() }
+                    }
+                });
+            }
+        });
+        let BreakerState::Closed { failing, .. } = breaker.state(at(0)) else { panic!() };
+        assert!((0.22..0.28).contains(&failing.get()), "{failing} with {threads} threads");
+    }
+}
+
 #[test]
 fn a_permit_is_two_words() {
     assert_eq!(size_of::<Permit<'_>>(), 16);
