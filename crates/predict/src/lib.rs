@@ -17,6 +17,7 @@ mod predictor;
 mod recommend;
 mod score;
 mod season;
+mod sizing;
 mod spread;
 mod stack;
 
@@ -26,3 +27,4 @@ pub use forecaster::{Forecaster, STATE_VERSION, SavedForecaster, Skill, StateErr
 pub use gate::Intake;
 pub use predictor::{Predictor, PredictorConfig};
 pub use recommend::{Advice, Cost, Declined};
+pub use sizing::{Backtest, Gain, Prewarm, PrewarmCost, Prewarmer, Sizer, Sizing, SizingConfig};

@@ -225,6 +225,11 @@ impl Forecaster {
         &self.config
     }
 
+    /// The step that comes next.
+    pub(crate) const fn next_step(&self) -> u64 {
+        self.step
+    }
+
     /// How many values were learnt.
     pub const fn seen(&self) -> u64 {
         self.seen
