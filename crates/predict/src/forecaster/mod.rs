@@ -2,6 +2,7 @@
 
 mod ahead;
 mod health;
+mod prior;
 mod season;
 mod state;
 
