@@ -120,6 +120,12 @@ const LONGEST_OUTAGE: u16 = 12;
 const EPISODES: u8 = 3;
 
 impl Outage {
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        self.usual *= by;
+        self.least *= by;
+    }
+
     /// Whether `value` is suspected to be none.
     pub(crate) fn suspects(&mut self, value: f64) -> bool {
         let zero = value == 0.0;

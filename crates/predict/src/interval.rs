@@ -22,7 +22,8 @@ pub(crate) const LOW: usize = 1;
 pub(crate) const HIGH: usize = COUNT - 2;
 /// Distances of a Laplace distribution's quantiles in units of its mean deviation: where all
 /// tails begin.
-const START: [f32; COUNT] = [3.91, 3.0, 2.3, 1.61, 0.69, 0.0, 0.69, 1.61, 2.3, 3.0, 3.91];
+pub(crate) const LAPLACE: [f32; COUNT] =
+    [3.91, 3.0, 2.3, 1.61, 0.69, 0.0, 0.69, 1.61, 2.3, 3.0, 3.91];
 const NARROWEST: f32 = 0.005;
 const WIDEST: f32 = 200.0;
 
@@ -67,7 +68,7 @@ pub(crate) struct Tails {
 
 impl Tails {
     pub(crate) const fn new() -> Self {
-        Self { distance: START, scale: 0.0, rounds: 0 }
+        Self { distance: LAPLACE, scale: 0.0, rounds: 0 }
     }
 
     pub(crate) const fn scale(&self) -> f32 {
@@ -119,6 +120,11 @@ impl Tails {
     pub(crate) fn ends(&self, factor: f32) -> (f32, f32) {
         let unit = self.scale * factor;
         (-unit * self.distance[LOW], unit * self.distance[HIGH])
+    }
+
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale_by(&mut self, by: f32) {
+        self.scale *= by;
     }
 
     /// The series has changed: the scale is learnt anew.

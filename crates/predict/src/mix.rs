@@ -119,6 +119,11 @@ impl Mix {
         }
     }
 
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale_by(&mut self, by: f32) {
+        self.scale *= by;
+    }
+
     /// The series has changed: what was learnt counts a quarter from here on.
     pub(crate) fn doubt(&mut self) {
         for value in self.regret.iter_mut().chain(&mut self.variation) {

@@ -162,6 +162,7 @@ impl Node {
         let against = if self.far { Against::Expert } else { Against::Combination };
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
         self.stack.learn(&said, truth);
+        self.losses.learn_interval(error, low.get(), high.get());
         let missed = [error < low.get(), error > high.get()];
         self.tails.learn(
             error,
@@ -188,11 +189,29 @@ impl Node {
         (step / u64::from(self.stride) % self.slots.len() as u64) as usize
     }
 
+    /// As if every value had been `by` times what it was. What waits for its truth is dropped: the
+    /// truth will be another's.
+    pub(crate) fn scale(&mut self, by: f32) {
+        self.mix.scale_by(by);
+        self.stack.scale_by(by);
+        self.tails.scale_by(by);
+        self.losses.scale(by);
+        self.slots.fill(Slot::default());
+    }
+
     /// The series has changed: what was learnt counts less.
     pub(crate) fn doubt(&mut self) {
         self.mix.doubt();
         self.tails.doubt();
         self.losses.doubt();
+    }
+
+    /// Another series goes on from here: scores begin anew, and errors are taken to be `wider` times
+    /// as large until they are met.
+    pub(crate) fn renew(&mut self, wider: f32) {
+        self.doubt();
+        self.tails.scale_by(wider);
+        self.losses = Losses::default();
     }
 
     /// Begins anew at another horizon, without allocation.

@@ -78,6 +78,12 @@ pub enum Declined {
         /// Error relative to the better of the last value's and a constant's.
         relative_error: f64,
     },
+    /// What would have been said so far was worth no more than the static rule.
+    #[error("forecasts so far would have saved {:.1}% of what a static rule wastes", waste_saved * 100.0)]
+    NoGain {
+        /// What would have been saved, as a share; zero or less.
+        waste_saved: f64,
+    },
 }
 
 impl From<Declined> for Reason {
@@ -85,6 +91,7 @@ impl From<Declined> for Reason {
         match declined {
             Declined::TooFewSamples { seen, needed } => Self::TooFewSamples { seen, needed },
             Declined::NoSkill { relative_error } => Self::NoSkill { relative_error },
+            Declined::NoGain { waste_saved } => Self::NoSkill { relative_error: 1.0 - waste_saved },
         }
     }
 }

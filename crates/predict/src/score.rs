@@ -26,6 +26,10 @@ pub(crate) struct Losses {
     naive: f32,
     seasonal: f32,
     constant: f32,
+    /// How often the 95% interval that was given out did not hold.
+    missed: f32,
+    /// Mean pinball loss of its ends and of the point.
+    pinball: f32,
     fallen: Option<Shadow>,
 }
 
@@ -46,6 +50,27 @@ impl Losses {
         self.judge();
     }
 
+    /// Learns that `error` was met where the interval reached from `low` to `high`; after
+    /// [`Self::learn`] of the same round.
+    pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
+        let rate = (1.0 / self.scored.max(1) as f32).max(RATE);
+        let missed = if error < low || error > high { 1.0 } else { 0.0 };
+        self.missed += rate * (missed - self.missed);
+        let loss = |level: f32, off: f32| (level * off).max((level - 1.0) * off);
+        let sum = loss(0.025, error - low) + loss(0.5, error) + loss(0.975, error - high);
+        self.pinball += rate * (sum / 3.0 - self.pinball);
+    }
+
+    /// Share of values within the 95% interval.
+    pub(crate) fn coverage(&self) -> f64 {
+        1.0 - f64::from(self.missed)
+    }
+
+    /// Mean pinball loss.
+    pub(crate) fn pinball(&self) -> f64 {
+        f64::from(self.pinball)
+    }
+
     fn judge(&mut self) {
         let (shadow, best) = if self.seasonal < self.naive {
             (Shadow::Seasonal, self.seasonal)
@@ -58,6 +83,14 @@ impl Losses {
         } else if self.fallen.is_some() || (enough && self.own > MARGIN * best) {
             // Whichever shadow is the better one by now.
             self.fallen = Some(shadow);
+        }
+    }
+
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        let Self { own, naive, seasonal, constant, pinball, .. } = self;
+        for mean in [own, naive, seasonal, constant, pinball] {
+            *mean *= by;
         }
     }
 

@@ -77,6 +77,12 @@ impl SeasonFinder {
         }
     }
 
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        self.mean *= by;
+        self.spread *= by;
+    }
+
     /// Whether it is as large as `fresh`.
     pub(crate) fn fits(&self, fresh: &Self) -> bool {
         self.products.len() == fresh.products.len()

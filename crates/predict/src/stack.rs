@@ -88,6 +88,11 @@ impl Stack {
         self.forget();
     }
 
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale_by(&mut self, by: f32) {
+        self.scale *= by;
+    }
+
     /// What is not excited must not be forgotten, or the inverse grows without bound.
     fn forget(&mut self) {
         let trace: f32 = (0..SIZE).map(|k| self.inverse[place(k, k)]).sum();

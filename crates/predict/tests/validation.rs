@@ -3,9 +3,11 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use plimsoll_core_types::{Better, Row};
+use plimsoll_core_types::{Better, Row, Timestamp};
 use plimsoll_predict::evaluate::{EvaluateOptions, Evaluation, Series, evaluate, read_csv};
+use plimsoll_predict::{Backtest, ForecasterConfig, Sizer, SizingConfig};
 use plimsoll_testkit::{report, trace};
 
 /// Coverage is judged on series of so many points or more.
@@ -115,5 +117,54 @@ fn forecasts_of_the_shared_series_are_accurate_and_calibrated() {
         let [own, seasonal] = ["plimsoll", "seasonal-naive"]
             .map(|model| found.get(model, found.season).map_or(f64::NAN, |score| score.mae));
         assert!(own.is_nan() || own <= 2.0 * seasonal, "{own} {seasonal}");
+    }
+}
+
+/// Provides for a series of ten-minute windows, each amount decided `steps` windows ahead, from its
+/// second day on, and says what that saved and lost beside the clairvoyant static peak.
+fn provide(values: &[Option<f64>], steps: u32) -> (f64, f64) {
+    let window = Duration::from_mins(10);
+    let series = ForecasterConfig::new(window);
+    let config = SizingConfig { lead: window * steps, ..SizingConfig::new(series) };
+    let mut sizer = Sizer::new(config).unwrap();
+    let known = 144;
+    let mut before = Backtest::default();
+    for (step, value) in values.iter().enumerate() {
+        if step == known {
+            before = *sizer.backtest();
+        }
+        sizer.observe(Timestamp::from_nanos((step as u64 + 1) * 600_000_000_000), *value);
+    }
+    let after = sizer.backtest();
+    let demand = after.demand - before.demand;
+    let lost = after.lost - before.lost;
+    let waste = after.waste() - before.waste();
+    let scored = values[known..].iter().flatten();
+    let peak = scored.fold(0.0_f64, |peak, value| peak.max(*value));
+    let idle = peak * (after.compared - before.compared) as f64 - demand;
+    (1.0 - waste / idle, lost / demand)
+}
+
+#[test]
+fn provisioning_by_forecast_wastes_less_than_the_clairvoyant_static_peak() {
+    // What is held at each lead. At one window the amount is decided when the window before it
+    // ends; at two, a whole window of ten minutes passes in between.
+    let held =
+        [("m-large", 1, 0.40), ("m-large", 2, 0.05), ("m-small", 1, 0.60), ("m-small", 2, 0.50)];
+    for (name, steps, least) in held {
+        let file = format!("series/servegen_{name}_total_10min.csv");
+        let Some(path) = trace("predict.provisioning", &file) else { return };
+        let (saved, lost) = provide(series(&path).values(), steps);
+        let figures = [
+            ("predict.waste_reduction", saved, Better::Higher, 0.40),
+            ("predict.volume_lost", lost, Better::Lower, 0.001),
+        ];
+        for (row, value, better, goal) in figures {
+            let mut row = Row::new(row, value, "ratio", better);
+            row.goal = Some(goal);
+            report(&row.label("trace", name).label("lead_windows", &steps.to_string()));
+        }
+        assert!(saved >= least, "{name} at {steps}: {saved} saved");
+        assert!(lost <= 0.00105, "{name} at {steps}: {lost} lost");
     }
 }

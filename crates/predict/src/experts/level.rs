@@ -72,6 +72,21 @@ impl Levels {
     }
 }
 
+impl Levels {
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        for value in
+            [&mut self.last, &mut self.fast, &mut self.slow, &mut self.holt, &mut self.trend]
+        {
+            *value *= by;
+        }
+        for median in [&mut self.median, &mut self.long, &mut self.ever] {
+            median.center *= by;
+            median.spread *= by;
+        }
+    }
+}
+
 impl Median {
     fn learn(&mut self, value: f32, rate: f32) {
         let off = value - self.center;

@@ -129,6 +129,18 @@ impl Seasonal {
         self.begun += steps;
     }
 
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        let Self { ring, profile, coarse, week, .. } = self;
+        for values in [ring, profile, coarse, week] {
+            values.iter_mut().for_each(|value| *value *= by);
+        }
+        let levels = [&mut self.slow, &mut self.middle, &mut self.fast, &mut self.correction];
+        for value in levels.into_iter().chain([&mut self.spread, &mut self.coarse_spread]) {
+            *value *= by;
+        }
+    }
+
     pub(crate) fn set_cycle(&mut self, cycle: Option<usize>) {
         self.cycle = cycle;
     }

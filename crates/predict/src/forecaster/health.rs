@@ -28,11 +28,16 @@ pub struct Skill {
     pub scored: u64,
     /// Relative to the last value; below one is skill.
     pub to_naive: f64,
-    /// Relative to the value of one season ago.
+    /// Relative to the value of one season ago: the mean absolute scaled error (Hyndman & Koehler,
+    /// 2006), its scale measured on the same steps.
     pub to_seasonal: f64,
     /// Relative to a constant, the running median of about a season: near one, the series wanders
     /// around a level and nothing more can be said of it.
     pub to_constant: f64,
+    /// Share of values within the 95% interval that was given out.
+    pub coverage95: f64,
+    /// Mean pinball loss at the levels 0.025, 0.5 and 0.975, in the series' unit.
+    pub pinball: f64,
     /// True when one of the first two stands in for the forecasts.
     pub fell_back: bool,
 }
@@ -77,6 +82,8 @@ impl Forecaster {
                 to_naive: node.losses.relative()?,
                 to_seasonal: node.losses.relative_to_seasonal()?,
                 to_constant: node.losses.relative_to_constant()?,
+                coverage95: node.losses.coverage(),
+                pinball: node.losses.pinball(),
                 fell_back: node.losses.fallback().is_some(),
             })
         })

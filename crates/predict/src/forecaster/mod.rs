@@ -2,6 +2,7 @@
 
 mod ahead;
 mod health;
+mod prior;
 mod season;
 mod state;
 
@@ -223,6 +224,11 @@ impl Forecaster {
     /// What it was told when it was made.
     pub const fn config(&self) -> &ForecasterConfig {
         &self.config
+    }
+
+    /// The step that comes next.
+    pub(crate) const fn next_step(&self) -> u64 {
+        self.step
     }
 
     /// How many values were learnt.

@@ -7,7 +7,7 @@ use super::Forecaster;
 
 /// The version of the state that [`SavedForecaster`] writes. State of another version is refused,
 /// and the series is learnt anew.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// A forecaster's state with its version, to be kept and read back in any format of serde.
 ///

@@ -1,4 +1,4 @@
-//! The predictor as its callers use it: histories in, forecasts out.
+//! The predictor: histories in, forecasts out.
 
 use std::time::Duration;
 
