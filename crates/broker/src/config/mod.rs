@@ -352,7 +352,7 @@ fallback = "nobody"
         check(4, "host.cpus", "did you mean cpu?; known are accelerators, cpu, memory, reserve");
         check(7, "server.listen", "set a token");
         check(9, "models.a.engine", "one of command, url, embedded");
-        check(13, "models.b.engine", "only one of command, url, embedded");
+        check(12, "models.b.engine", "only one of command, url, embedded");
         check(15, "models.b.slots", "from 1 to");
         check(16, "models.b.priority", "urgent");
         check(17, "models.b.fallback", "there is no model nobody");

@@ -282,7 +282,8 @@ impl Engines {
     }
 
     async fn prewarm(&self, model: &Model, reason: Reason) -> ActionOutcome {
-        if model.phase().state() != EngineState::Stopped {
+        let stopped = model.phase().state() == EngineState::Stopped;
+        if !stopped || !self.tried_again_in(model).is_zero() {
             return ActionOutcome::Moot;
         }
         let (at, subject) = (self.world.clock.now(), model.id.to_string());
@@ -334,7 +335,13 @@ impl Engines {
     pub(crate) async fn load_pinned(&self) {
         for model in self.all() {
             let spec = model.spec();
-            if spec.pinned && matches!(model.phase(), Phase::Stopped) {
+            let stopped = match model.phase() {
+                Phase::Stopped => true,
+                // What was refused for good is refused again.
+                Phase::Failed(failure) => matches!(*failure, LoadFailure::Engine { .. }),
+                _ => false,
+            };
+            if spec.pinned && stopped && self.tried_again_in(&model).is_zero() {
                 let (priority, reason) = (spec.priority, Reason::Requested);
                 let load = Command::Load { priority, within: None, reason, demanded: false };
                 let _ = model.commands.send(load).await;

@@ -235,20 +235,6 @@ pub(crate) fn head(reader: &mut BufReader<TcpStream>) -> String {
     }
 }
 
-/// The command lines of living processes that hold `part`.
-pub(crate) fn processes_with(part: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return found };
-    for entry in entries.flatten() {
-        let Ok(bytes) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
-        if text.contains(part) {
-            found.push(text);
-        }
-    }
-    found
-}
-
 /// Processes whose working folder is `folder`, as those of a model with that `folder`.
 pub(crate) fn processes_in(folder: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
