@@ -306,7 +306,7 @@ embedded = "64Mi"
         let llama = config.models.iter().find(|model| model.id.as_str() == "llama").unwrap();
         assert_eq!((llama.slots, llama.pin, llama.priority), (4, true, Priority::High));
         assert_eq!(llama.memory, Footprint::Auto);
-        assert_eq!(llama.keep_alive, Some(Duration::from_secs(600)));
+        assert_eq!(llama.keep_alive, Some(Duration::from_mins(10)));
         assert_eq!(llama.fallback, Some(ModelId::new("small").unwrap()));
         let small = config.models.iter().find(|model| model.id.as_str() == "small").unwrap();
         assert!(matches!(&small.engine, EngineConfig::Url { .. }), "{small:?}");

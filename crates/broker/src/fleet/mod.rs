@@ -350,14 +350,14 @@ impl Engines {
     }
 
     /// Slots of `model` that nobody has or waits for; negative where more want one.
-    pub(crate) fn free_slots(&self, model: &Model) -> i64 {
+    pub(crate) fn free_slots(model: &Model) -> i64 {
         let busy = model.counters.in_progress.load(Ordering::Relaxed);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         count(model.spec().slots) - count(busy)
     }
 
     /// Loads `model` since somebody who does not wait for it asks for that.
-    pub(crate) fn begin_load(&self, model: &Model) {
+    pub(crate) fn begin_load(model: &Model) {
         let (priority, reason) = (model.spec().priority, Reason::Requested);
         let load = Command::Load { priority, within: None, reason, demanded: false };
         // Where its inbox is full, it has been told before.
@@ -370,7 +370,7 @@ impl Engines {
     }
 
     /// Loads another replica beside those that are all at work.
-    pub(crate) fn begin_replica(&self, model: &Model) {
+    pub(crate) fn begin_replica(model: &Model) {
         let waiting = model.counters.waiting.load(Ordering::Relaxed).max(1);
         let (priority, reason) = (model.spec().priority, Reason::Demanded { waiting });
         let within = Some(PREWARM_WITHIN);

@@ -102,7 +102,7 @@ pub(crate) async fn print_events(broker: Arc<Broker>) {
                 line(&format!("{date}  {:<9} {:<16} {}", event.kind, event.subject, event.reason));
             }
             Err(RecvError::Lagged(missed)) => {
-                line(&format!("({missed} events were too many to print)"))
+                line(&format!("({missed} events were too many to print)"));
             }
             Err(RecvError::Closed) => return,
         }
