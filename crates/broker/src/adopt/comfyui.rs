@@ -1,4 +1,4 @@
-//! ComfyUI: `GET /system_stats`, `POST /free`. Source: its docs, *Server routes*.
+//! `ComfyUI`: `GET /system_stats`, `POST /free`. Source: its docs, *Server routes*.
 //!
 //! It does not tell which models it has loaded: everything that its devices hold counts as one.
 

@@ -1,4 +1,4 @@
-//! LocalAI: `GET /system`, `/v1/models`, `/backend/monitor`; `POST /backend/shutdown`. Source: its
+//! `LocalAI`: `GET /system`, `/v1/models`, `/backend/monitor`; `POST /backend/shutdown`. Source: its
 //! docs, *Backend Monitor*.
 
 use serde_json::json;

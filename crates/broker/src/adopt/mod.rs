@@ -26,7 +26,7 @@ use crate::http::{CallError, Target, call_once};
 /// How long an engine may take to say what it is.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// How long an engine may take to free its memory.
-const FREE_WITHIN: Duration = Duration::from_secs(60);
+const FREE_WITHIN: Duration = Duration::from_mins(1);
 
 /// What an engine is, by the verbs that it answers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -136,10 +136,9 @@ impl Engine {
             };
             match is {
                 Ok(true) => return Some(engine),
-                Ok(false) => {}
                 // Nobody is there, or not in time: nothing else is asked either.
                 Err(AdoptError::Call(_)) => return None,
-                Err(_) => {}
+                Ok(false) | Err(_) => {}
             }
         }
         None

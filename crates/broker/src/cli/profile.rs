@@ -69,9 +69,9 @@ async fn ask(args: &ProfileArgs) -> Result<(), ClientError> {
         "changes": changes(&looks),
     });
     if args.json {
-        line(&profile.to_string())
+        line(&profile.to_string());
     } else {
-        print(&profile)
+        print(&profile);
     }
     Ok(())
 }

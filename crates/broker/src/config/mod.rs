@@ -306,7 +306,7 @@ embedded = "64Mi"
         let llama = config.models.iter().find(|model| model.id.as_str() == "llama").unwrap();
         assert_eq!((llama.slots, llama.pin, llama.priority), (4, true, Priority::High));
         assert_eq!(llama.memory, Footprint::Auto);
-        assert_eq!(llama.keep_alive, Some(Duration::from_secs(600)));
+        assert_eq!(llama.keep_alive, Some(Duration::from_mins(10)));
         assert_eq!(llama.fallback, Some(ModelId::new("small").unwrap()));
         let small = config.models.iter().find(|model| model.id.as_str() == "small").unwrap();
         assert!(matches!(&small.engine, EngineConfig::Url { .. }), "{small:?}");
@@ -352,7 +352,7 @@ fallback = "nobody"
         check(4, "host.cpus", "did you mean cpu?; known are accelerators, cpu, memory, reserve");
         check(7, "server.listen", "set a token");
         check(9, "models.a.engine", "one of command, url, embedded");
-        check(13, "models.b.engine", "only one of command, url, embedded");
+        check(12, "models.b.engine", "only one of command, url, embedded");
         check(15, "models.b.slots", "from 1 to");
         check(16, "models.b.priority", "urgent");
         check(17, "models.b.fallback", "there is no model nobody");

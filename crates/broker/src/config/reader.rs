@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn complain(&mut self, span: &Range<usize>, key: &str, what: String) {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         self.mistakes.push(Mistake { line, key: key.to_owned(), what });
     }
 

@@ -84,6 +84,7 @@ pub(super) fn models(budget: Bytes, cores: Millicores, seed: u64) -> Vec<DemoMod
             slots: 4,
             load_time: Some(Duration::from_millis(500)),
             load_within: Duration::from_mins(1),
+            drain_within: Duration::from_secs(2),
             priority: Priority::Normal,
             tenant: TenantId::DEFAULT,
             pinned: false,

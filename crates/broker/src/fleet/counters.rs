@@ -178,7 +178,7 @@ mod tests {
         let waiting = Counted::new(&counters, |counters| &counters.waiting);
         let watched = Arc::clone(&counters);
         let abandoned = tokio::spawn(async move { watched.abandoned().await });
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(!abandoned.is_finished());
         drop(waiting);
         tokio::time::timeout(Duration::from_secs(2), abandoned).await.unwrap().unwrap();

@@ -282,7 +282,8 @@ impl Engines {
     }
 
     async fn prewarm(&self, model: &Model, reason: Reason) -> ActionOutcome {
-        if model.phase().state() != EngineState::Stopped {
+        let stopped = model.phase().state() == EngineState::Stopped;
+        if !stopped || !self.tried_again_in(model).is_zero() {
             return ActionOutcome::Moot;
         }
         let (at, subject) = (self.world.clock.now(), model.id.to_string());
@@ -334,7 +335,13 @@ impl Engines {
     pub(crate) async fn load_pinned(&self) {
         for model in self.all() {
             let spec = model.spec();
-            if spec.pinned && matches!(model.phase(), Phase::Stopped) {
+            let stopped = match model.phase() {
+                Phase::Stopped => true,
+                // What was refused for good is refused again.
+                Phase::Failed(failure) => matches!(*failure, LoadFailure::Engine { .. }),
+                _ => false,
+            };
+            if spec.pinned && stopped && self.tried_again_in(&model).is_zero() {
                 let (priority, reason) = (spec.priority, Reason::Requested);
                 let load = Command::Load { priority, within: None, reason, demanded: false };
                 let _ = model.commands.send(load).await;
@@ -343,14 +350,14 @@ impl Engines {
     }
 
     /// Slots of `model` that nobody has or waits for; negative where more want one.
-    pub(crate) fn free_slots(&self, model: &Model) -> i64 {
+    pub(crate) fn free_slots(model: &Model) -> i64 {
         let busy = model.counters.in_progress.load(Ordering::Relaxed);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         count(model.spec().slots) - count(busy)
     }
 
     /// Loads `model` since somebody who does not wait for it asks for that.
-    pub(crate) fn begin_load(&self, model: &Model) {
+    pub(crate) fn begin_load(model: &Model) {
         let (priority, reason) = (model.spec().priority, Reason::Requested);
         let load = Command::Load { priority, within: None, reason, demanded: false };
         // Where its inbox is full, it has been told before.
@@ -363,7 +370,7 @@ impl Engines {
     }
 
     /// Loads another replica beside those that are all at work.
-    pub(crate) fn begin_replica(&self, model: &Model) {
+    pub(crate) fn begin_replica(model: &Model) {
         let waiting = model.counters.waiting.load(Ordering::Relaxed).max(1);
         let (priority, reason) = (model.spec().priority, Reason::Demanded { waiting });
         let within = Some(PREWARM_WITHIN);

@@ -291,7 +291,12 @@ impl Task {
                 self.phase.send_replace(Phase::Replacing);
                 running.connections.close();
             }
-            Ending::Exited(_) | Ending::FleetGone => {
+            Ending::FleetGone => {
+                // The config has dropped the model: who has begun comes to the end.
+                self.idle().await;
+                running.connections.close();
+            }
+            Ending::Exited(_) => {
                 running.connections.close();
             }
         }
@@ -320,15 +325,17 @@ impl Task {
 
     /// Ends when nothing is in progress, or when that has taken too long.
     async fn drained(&self) {
-        const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+        let spec = self.spec.load_full();
+        if tokio::time::timeout(spec.drain_within, self.idle()).await.is_err() {
+            tracing::warn!(model = %spec.id, "requests were still in progress when it ended");
+        }
+    }
+
+    /// Ends when nothing is in progress.
+    async fn idle(&self) {
         const LOOK_EVERY: Duration = Duration::from_millis(2);
-        let idle = async {
-            while self.counters.in_progress.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        if tokio::time::timeout(DRAIN_WITHIN, idle).await.is_err() {
-            tracing::warn!(model = %self.spec.load().id, "requests were still in progress when it ended");
+        while self.counters.in_progress.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

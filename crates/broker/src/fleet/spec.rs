@@ -23,6 +23,8 @@ pub(crate) struct ModelSpec {
     pub(crate) load_time: Option<Duration>,
     /// How long its load may take before it is given up.
     pub(crate) load_within: Duration,
+    /// How long requests in progress may take when it is to be unloaded.
+    pub(crate) drain_within: Duration,
     /// At which priority it asks for its lease when a request wants it.
     pub(crate) priority: Priority,
     /// On whose behalf its lease is held.

@@ -35,9 +35,9 @@ pub(crate) async fn create(
         .map_err(|error| ApiError::invalid("body", &format!("the body is no request: {error}")))?;
     let most = broker.settings().highest(&asker.tenant);
     let own = asker.tenant.clone();
-    let ask = body.checked(asker.tenant, most).map_err(field)?;
+    let ask = body.checked(asker.tenant, most).map_err(|error| field(&error))?;
     if ask.tenant != own && broker.settings().is_bound(&headers) {
-        return Err(field(FieldError { field: "tenant", what: format!("the token is {own}'s") }));
+        return Err(field(&FieldError { field: "tenant", what: format!("the token is {own}'s") }));
     }
     let name = ask.name.clone();
     let (given, expires) = broker.book.take(ask).await.map_err(|error| refused(&broker, &error))?;
@@ -45,7 +45,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(row(&broker, &given, expires))).into_response())
 }
 
-fn field(error: FieldError) -> ApiError {
+fn field(error: &FieldError) -> ApiError {
     ApiError::invalid(error.field, &error.what)
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn renew(
             .map_err(|error| ApiError::invalid("body", &error.to_string()))?
     };
     let ttl = renewal.ttl_seconds.map(|seconds| time("ttl_seconds", seconds)).transpose();
-    let ttl = ttl.map_err(field)?.filter(|ttl: &Duration| !ttl.is_zero());
+    let ttl = ttl.map_err(|error| field(&error))?.filter(|ttl: &Duration| !ttl.is_zero());
     let renewed = broker.book.renew(&id, ttl).map_err(|error| refused(&broker, &error))?;
     Ok(Json(json!({ "id": id, "expires_at": broker.wall.date(renewed) })))
 }

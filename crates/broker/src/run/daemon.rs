@@ -10,7 +10,7 @@ use super::{RunError, Told, Want};
 use crate::client::{Client, ClientError};
 
 /// How long the lease lasts unless renewed, and how often it is.
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How long one wait at the broker may take; then it is begun anew.
 const WAIT_AT_MOST: Duration = Duration::from_hours(1);

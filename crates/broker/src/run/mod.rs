@@ -77,8 +77,8 @@ struct Want {
 /// A lease, whoever has granted it.
 #[derive(Debug)]
 enum Lease {
-    Daemon(DaemonLease),
-    Local(LocalLease),
+    Daemon(Box<DaemonLease>),
+    Local(Box<LocalLease>),
 }
 
 /// Why the command was not run.
@@ -136,7 +136,7 @@ async fn until_it_ends(args: &RunArgs) -> Result<u8, RunError> {
     let amount = lease.amount();
     let child = Child::launch(&args.command, &amount, args.accelerator.map(|_| args.device))?;
     // Should this process be killed, the lease is the child's: it goes on as long as that does.
-    lease.hand_to(child.pid()).await;
+    lease.hand_to(child.pid());
     let ended = child.ended(&lease).await;
     lease.release(ended.peak, &amount).await;
     Ok(ended.code)
@@ -162,12 +162,12 @@ async fn take(args: &RunArgs, want: &Want) -> Result<Lease, RunError> {
     if !args.no_daemon {
         let client = Client::new(&args.server).map_err(|e| RunError::Usage(e.to_string()))?;
         if client.get("/health").await.is_ok() {
-            return DaemonLease::take(client, want).await.map(Lease::Daemon);
+            return DaemonLease::take(client, want).await.map(Box::new).map(Lease::Daemon);
         }
     }
     let folder = args.state.clone().unwrap_or_else(place::state_folder);
     let ledger = LocalLedger::open(&folder, args.budget)?;
-    ledger.take(want).await.map(Lease::Local)
+    ledger.take(want).await.map(Box::new).map(Lease::Local)
 }
 
 impl Lease {
@@ -178,7 +178,7 @@ impl Lease {
         }
     }
 
-    async fn hand_to(&self, pid: u32) {
+    fn hand_to(&self, pid: u32) {
         if let Self::Local(lease) = self {
             lease.hand_to(pid);
         }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::settings::Route;
-use crate::fleet::{LoadFailure, Model, Phase};
+use crate::fleet::{Engines, LoadFailure, Model, Phase};
 use crate::journal::Event;
 use crate::openai::ApiError;
 
@@ -189,7 +189,7 @@ pub(crate) async fn load(
         settings.route(&id).ok_or_else(|| ApiError::unknown_model(&id, &settings.names()))?;
     let model = broker.pick(route).ok_or_else(|| ApiError::gone(&route.id))?;
     if model.phase().state() == EngineState::Stopped {
-        broker.engines.begin_load(&model);
+        Engines::begin_load(&model);
     }
     let loading = broker.engines.loading(&model);
     Ok((StatusCode::ACCEPTED, Json(json!({ "model": id, "loading": loading }))).into_response())

@@ -1,6 +1,7 @@
 //! Puts a broker together from a config and what this host has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_core_types::{
     CapacityProbe as _, Clock, Fleet, ResourceOptimizer as _, ResourcePredictor, ResourceVector,
@@ -24,6 +25,9 @@ use crate::journal::Journal;
 use crate::lease::Book;
 use crate::store::Store;
 use crate::wall::Wall;
+
+/// A waiter that has waited this long may have a model evicted that is at work.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A broker of `config` on this host. Nothing is loaded yet.
 pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
@@ -55,36 +59,20 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         recover::recover(store, &book, &journal, clock.as_ref());
     }
     let engines = Arc::new(Engines::new(Arc::clone(&world), specs(config, &budget)));
-    let predictor = Predictor::new(PredictorConfig::default())
-        .map_err(|error| fail("making the predictor")(&error))?;
-    let predictor: Arc<dyn ResourcePredictor> = Arc::new(predictor);
     let admission = Arc::new(Admission::new(admission_config(config), Arc::clone(&clock)));
-    let load = LoadService::new(
-        Arc::new(Balancer::new(BalancerConfig::default())),
-        Arc::clone(&admission),
-        Some(Arc::clone(&predictor)),
-        Arc::clone(&clock),
-        LoadConfig::default(),
-    );
-    let memory_service = MemoryService::new(
-        Arc::clone(&memory) as _,
-        None,
-        Arc::clone(&clock),
-        MemoryConfig::default(),
-    );
+    let managers = Managers::new(&clock, &memory, &admission)?;
     let components = SystemComponents {
         clock: Arc::clone(&clock),
         pool: Arc::clone(&pool) as _,
         fleet: Arc::clone(&engines) as Arc<dyn Fleet>,
         probes: vec![memory, cpu],
-        memory: Some(Arc::new(memory_service)),
+        memory: Some(managers.memory),
         cpu: Some(cpu_service),
         caches: Vec::new(),
-        predictor: Some(predictor),
-        load: Some(Arc::new(load)),
+        predictor: Some(managers.predictor),
+        load: Some(managers.load),
     };
-    let plan = PlanConfig { reserve: config.host.reserve, ..PlanConfig::new(budget) };
-    let optimizer = Optimizer::new(OptimizerConfig::new(plan))
+    let optimizer = Optimizer::new(OptimizerConfig::new(plan(config, budget)))
         .map_err(|error| fail("making the optimizer")(&error))?;
     let integration =
         optimizer.integrate(components).await.map_err(|error| fail("integrating")(&error))?;
@@ -106,6 +94,45 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         budget,
         settings,
     }))
+}
+
+/// Answers may take long, and are not broken off lightly: idle models give way at once.
+fn plan(config: &Config, budget: ResourceVector) -> PlanConfig {
+    let reserve = config.host.reserve;
+    PlanConfig { reserve, patience: PATIENCE, ..PlanConfig::new(budget) }
+}
+
+/// Those that the optimizer asks, beside the pool and the fleet.
+struct Managers {
+    memory: Arc<MemoryService>,
+    predictor: Arc<dyn ResourcePredictor>,
+    load: Arc<LoadService>,
+}
+
+impl Managers {
+    fn new(
+        clock: &Arc<dyn Clock>,
+        memory: &Arc<HostMemory>,
+        admission: &Arc<Admission>,
+    ) -> Result<Self, ServeError> {
+        let predictor = Predictor::new(PredictorConfig::default())
+            .map_err(|error| ServeError::internal("making the predictor", &error))?;
+        let predictor: Arc<dyn ResourcePredictor> = Arc::new(predictor);
+        let load = LoadService::new(
+            Arc::new(Balancer::new(BalancerConfig::default())),
+            Arc::clone(admission),
+            Some(Arc::clone(&predictor)),
+            Arc::clone(clock),
+            LoadConfig::default(),
+        );
+        let memory = MemoryService::new(
+            Arc::clone(memory) as _,
+            None,
+            Arc::clone(clock),
+            MemoryConfig::default(),
+        );
+        Ok(Self { memory: Arc::new(memory), predictor, load: Arc::new(load) })
+    }
 }
 
 fn admission_config(config: &Config) -> AdmissionConfig {

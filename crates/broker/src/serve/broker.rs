@@ -99,14 +99,14 @@ impl Broker {
         if let [only] = &members[..] {
             return Some(Arc::clone(only));
         }
-        let free = |model: &Arc<Model>| self.engines.free_slots(model);
+        let free = |model: &Arc<Model>| Engines::free_slots(model);
         let ready = members.iter().filter(|model| matches!(model.phase(), Phase::Ready(_)));
         let best = ready.max_by_key(|model| free(model));
         if best.is_none_or(|best| free(best) <= 0)
             && let Some(next) = members.iter().find(|m| matches!(m.phase(), Phase::Stopped))
             && best.is_some()
         {
-            self.engines.begin_replica(next);
+            Engines::begin_replica(next);
         }
         let loading =
             || members.iter().find(|m| !matches!(m.phase(), Phase::Stopped | Phase::Failed(_)));

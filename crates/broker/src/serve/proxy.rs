@@ -88,13 +88,11 @@ async fn forward(
     let deadline = begun + within;
     let headers = forwarded(&parts.headers, settings.server.token.is_some());
     let asked = Asked { path, headers, body, asker, begun, deadline };
-    let permit = admit(broker, &asked).await?;
-    let mut permit = Some(permit);
     let mut last = None;
     for route in chain {
         let renamed = route.upstream.is_some() || route.id.as_str() != wanted;
         let body = if renamed { rename(&asked.body, route)? } else { asked.body.clone() };
-        match ask(broker, &settings, route, &asked, body, &mut permit).await {
+        match ask(broker, &settings, route, &asked, body).await {
             Ok(response) => return Ok(response),
             Err(error) if error.is_helped_by_others() => last = Some(last.unwrap_or(error)),
             Err(error) => return Err(error),
@@ -175,17 +173,23 @@ async fn ask(
     route: &Route,
     asked: &Asked,
     body: Bytes,
-    permit: &mut Option<Permit<Arc<Admission>>>,
 ) -> Result<Response, ApiError> {
     let mut source = "warm";
     let mut last = String::from("no attempt was made");
-    for _ in 0..ATTEMPTS {
+    let mut permit = None;
+    for attempt in 0..ATTEMPTS {
         let model = broker.pick(route).ok_or_else(|| ApiError::gone(&route.id))?;
-        broker.engines.note_arrival(&model);
+        if attempt == 0 {
+            broker.engines.note_arrival(&model);
+        }
         let left = asked.deadline.saturating_since(broker.clock.now());
         let acquired = broker.acquire(&model, left).await?;
         if !acquired.warm {
             source = "cold";
+        }
+        // Only now: those who wait for a load must hold up nobody whose model is there.
+        if permit.is_none() {
+            permit = Some(admit(broker, asked).await?);
         }
         let now = broker.clock.now();
         let Ok(dispatch) = model.balancer.dispatch_owned(&Work::default(), now) else {
@@ -268,6 +272,11 @@ impl Broker {
         let loading = self.engines.loading(model);
         if loading.eta_seconds.is_some_and(|eta| eta > left.as_secs_f64()) {
             return Err(ApiError::not_ready(&format!("{} is not ready yet", model.id), loading));
+        }
+        if loading.waiting_requests >= self.settings().server.queue.max(1) {
+            let text =
+                format!("{} requests wait for {} already", loading.waiting_requests, model.id);
+            return Err(ApiError::overloaded(&text, loading.retry_after()));
         }
         let acquired = self.engines.acquire(model, left).await;
         acquired.map_err(|error| match &error {

@@ -113,19 +113,19 @@ pub(crate) fn budget(config: &Config, capacity: &ResourceVector) -> ResourceVect
 /// The models of the fleet, in a budget of `budget`.
 pub(crate) fn specs(config: &Config, budget: &ResourceVector) -> Vec<ModelSpec> {
     let replicas = |model: &ModelConfig| {
-        let spec = spec(model, budget);
+        let spec = spec(config, model, budget);
         let replica = |number| {
             let keep_alive = spec.keep_alive.or((number > 1).then_some(REPLICA_KEEP));
             let pinned = spec.pinned && number == 1;
             let id = member(&spec.id, number)?;
-            Some(ModelSpec { id, keep_alive, pinned, ..spec.clone() })
+            Some(ModelSpec { id, pinned, keep_alive, ..spec.clone() })
         };
         (1..=model.replicas).filter_map(replica).collect::<Vec<_>>()
     };
     config.models.iter().flat_map(replicas).collect()
 }
 
-fn spec(model: &ModelConfig, budget: &ResourceVector) -> ModelSpec {
+fn spec(config: &Config, model: &ModelConfig, budget: &ResourceVector) -> ModelSpec {
     let elsewhere = matches!(model.engine, EngineConfig::Url { .. });
     let memory = match model.memory {
         Footprint::Declared(bytes) => bytes,
@@ -144,6 +144,7 @@ fn spec(model: &ModelConfig, budget: &ResourceVector) -> ModelSpec {
         slots: model.slots,
         load_time: None,
         load_within: model.load_within,
+        drain_within: config.server.drain_within,
         priority: model.priority,
         tenant: model.tenant.clone(),
         pinned: model.pin,

@@ -12,6 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::broker::Broker;
+use crate::fleet::{EngineSpec, Model};
 use crate::journal::{Event, EventKind};
 use crate::output::line;
 
@@ -101,17 +102,19 @@ pub(crate) async fn print_events(broker: Arc<Broker>) {
                 line(&format!("{date}  {:<9} {:<16} {}", event.kind, event.subject, event.reason));
             }
             Err(RecvError::Lagged(missed)) => {
-                line(&format!("({missed} events were too many to print)"))
+                line(&format!("({missed} events were too many to print)"));
             }
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-/// Unloads every model, all at the same time.
+/// Unloads every model whose engine is ours, all at the same time. Those of others go on as they
+/// are.
 pub(crate) async fn unload_all(broker: &Arc<Broker>) {
     let mut ending = tokio::task::JoinSet::new();
-    for model in broker.engines.all() {
+    let ours = |model: &Arc<Model>| !matches!(model.spec().engine, EngineSpec::Url { .. });
+    for model in broker.engines.all().into_iter().filter(ours) {
         let broker = Arc::clone(broker);
         ending.spawn(async move { broker.engines.unload(&model, Reason::Requested).await });
     }

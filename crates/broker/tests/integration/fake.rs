@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 /// The `command` of a model that this binary serves.
 pub(crate) fn command() -> String {
     let own = std::env::current_exe().unwrap();
-    format!("[{own:?}, \"fake::serves\", \"--exact\", \"--ignored\", \"--nocapture\"]")
+    let own = own.to_str().unwrap();
+    serde_json::to_string(&[own, "fake::serves", "--exact", "--ignored", "--nocapture"]).unwrap()
 }
 
 /// Not a test: an engine, on the port that the broker has chosen.

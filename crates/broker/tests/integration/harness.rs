@@ -160,8 +160,9 @@ impl Broker {
     ) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let extra: String =
+        let extra: Vec<_> =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let extra = extra.concat();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -233,20 +234,6 @@ pub(crate) fn head(reader: &mut BufReader<TcpStream>) -> String {
         }
         head.push_str(&line);
     }
-}
-
-/// The command lines of living processes that hold `part`.
-pub(crate) fn processes_with(part: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return found };
-    for entry in entries.flatten() {
-        let Ok(bytes) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
-        if text.contains(part) {
-            found.push(text);
-        }
-    }
-    found
 }
 
 /// Processes whose working folder is `folder`, as those of a model with that `folder`.
