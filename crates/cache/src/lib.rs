@@ -2,12 +2,15 @@
 
 pub mod adapt;
 mod advice;
+pub mod budget;
 mod config;
 mod engine;
+mod exact;
 mod flight;
 mod hash;
 mod managed;
 mod mini;
+pub mod mrc;
 pub mod policy;
 pub mod replay;
 pub mod residency;
@@ -16,5 +19,7 @@ mod store;
 mod tap;
 
 pub use config::{CacheConfig, CapacityUnit, ConfigError};
+pub use engine::EngineKind;
+pub use exact::{ExactCache, NoSuchPolicy};
 pub use managed::ManagedCache;
 pub use stats::Statistics;

@@ -3,6 +3,7 @@
 pub mod demand;
 
 mod config;
+mod drift;
 mod error;
 pub mod evaluate;
 mod experts;
@@ -21,7 +22,7 @@ mod stack;
 
 pub use config::{ForecasterConfig, SeasonSpec};
 pub use error::ConfigError;
-pub use forecaster::Forecaster;
+pub use forecaster::{Forecaster, STATE_VERSION, SavedForecaster, Skill, StateError};
 pub use gate::Intake;
 pub use predictor::{Predictor, PredictorConfig};
-pub use recommend::{Advice, Cost};
+pub use recommend::{Advice, Cost, Declined};

@@ -29,7 +29,7 @@ fn show(name: &str, out: &PoolOutcome) {
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let trace = Trace::open(Path::new(&args[1]))?;
+    let trace = Trace::open(Path::new(args.get(1).ok_or("which trace?")?))?;
     let get = |i: usize, d: f64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(d);
     let work = if get(2, 0.0) > 0.0 { Work::Tokens } else { Work::Requests };
     let demand = Demand::of(&trace, work);

@@ -116,7 +116,7 @@ where
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let inner = Inner {
-            store: Store::new(config.policy, config.capacity),
+            store: Store::new(config.engine, config.policy, config.capacity),
             tap: Tap::new(config.history as usize),
             counters: Counters::default(),
             time_to_live: AtomicU64::new(nanos(config.time_to_live)),

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    CacheMetrics, CacheOptimizer, CachePolicy, CacheStrategy, Ratio, StrategyChange, StrategyError,
-    UsagePattern,
+    CacheMetrics, CacheOptimizer, CacheStrategy, Ratio, StrategyChange, StrategyError, UsagePattern,
 };
 
 use super::{FOR_EVER, Inner, ManagedCache, nanos};
@@ -32,7 +31,7 @@ where
             capacity: inner.store.capacity(),
             least: inner.config.min_capacity,
             most: inner.config.max_capacity,
-            policies: &engine::moka::POLICIES,
+            policies: inner.config.engine.choices(inner.store.policy()),
             min_gain: inner.config.min_gain.get(),
         };
         let advice = advise(&setting, sample);
@@ -85,13 +84,17 @@ where
     }
 }
 
-impl<K, V> Inner<K, V> {
+impl<K, V> Inner<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     fn check(&self, strategy: &CacheStrategy) -> Result<(), StrategyError> {
         if strategy.cache != self.id {
             let (given, own) = (strategy.cache.clone(), self.id.clone());
             return Err(StrategyError::OtherCache { given, own });
         }
-        let policies: &[CachePolicy] = &engine::moka::POLICIES;
+        let policies = self.config.engine.choices(self.store.policy());
         if !policies.contains(&strategy.policy) {
             let allowed = engine::names(policies);
             return Err(StrategyError::Policy { policy: strategy.policy, allowed });

@@ -61,6 +61,26 @@ fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
 }
 
 #[test]
+fn successes_of_any_thread_count_at_the_next_failure() {
+    let breaker = breaker(BreakerConfig { failures_in_a_row: 2, ..BreakerConfig::default() });
+    for _ in 0..50 {
+        fail(&breaker, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| breaker.admit(never).unwrap().success());
+        });
+        let BreakerState::Closed { in_a_row, .. } = breaker.state(at(0)) else { panic!() };
+        assert_eq!(in_a_row, 0);
+        // So that the share alone does not open it.
+        (0..100).for_each(|_| breaker.admit(never).unwrap().success());
+    }
+}
+
+#[test]
+fn a_permit_is_two_words() {
+    assert_eq!(size_of::<Permit<'_>>(), 16);
+}
+
+#[test]
 fn a_share_of_failures_opens_it_where_none_are_in_a_row() {
     let config = BreakerConfig { failures_in_a_row: 0, ..BreakerConfig::default() };
     let calls_until_open = |every: u32| {
@@ -183,6 +203,10 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     check(
         BreakerConfig { window: 20, ..good() },
         "window is 20; it must be a power of two from 8 to 1024",
+    );
+    check(
+        BreakerConfig { failures_in_a_row: 1001, ..good() },
+        "failures_in_a_row is 1001; it must be at most 1000",
     );
     check(BreakerConfig { probes: 0, ..good() }, "probes is 0; it must be 1 to 32");
     check(

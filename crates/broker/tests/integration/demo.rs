@@ -1,4 +1,4 @@
-//! The binary as people and programs run it: real processes, real memory, real requests.
+//! The demo.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
