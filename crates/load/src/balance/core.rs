@@ -1,6 +1,7 @@
 //! The balancer without its lock: who gets the next request, and what an answer teaches.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use plimsoll_core_types::{ReplicaId, Timestamp};
@@ -60,6 +61,28 @@ const fn mixed(place: usize) -> u64 {
     (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// Hashes the numbers of replicas, which whoever runs the balancer gives out: one multiplication is
+/// enough for those.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: BalancerConfig,
@@ -74,7 +97,7 @@ pub(super) struct Core {
     /// The place that was said to be the best.
     best: Option<usize>,
     slots: Vec<Slot>,
-    places: HashMap<ReplicaId, u32>,
+    places: HashMap<ReplicaId, u32, BuildHasherDefault<Mixer>>,
     vacant: Vec<u32>,
     fleet: Fleet,
     /// Counts dispatches, to order equal scores by age.
@@ -112,7 +135,7 @@ impl Core {
             epoch: Timestamp::ZERO,
             best: None,
             slots: Vec::new(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             vacant: Vec::new(),
             fleet,
             age: 0,
