@@ -116,6 +116,8 @@ pub(super) struct Core {
     /// What the policy sees; kept to spare its allocation.
     candidates: Vec<Candidate>,
     median_pace: f64,
+    /// What the median is taken of; kept to spare its allocation.
+    paces: Vec<f64>,
 }
 
 impl Core {
@@ -150,6 +152,7 @@ impl Core {
             policy,
             candidates: Vec::new(),
             median_pace: 1.0,
+            paces: Vec::new(),
         }
     }
 
