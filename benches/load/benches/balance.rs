@@ -29,7 +29,11 @@ fn pick(criterion: &mut Criterion, backends: usize) {
     goal(&row, 5.0);
     let own = balancer(backends);
     let mut group = criterion.benchmark_group(&row);
-    group.bench_function(OWN, |b| b.iter(|| black_box(own.best())));
+    group.bench_function(OWN, |b| {
+        b.iter(|| {
+            black_box(own.best());
+        });
+    });
     let (mut pending, mut peak) = (pending(backends), peak(backends));
     group.bench_function("tower-p2c-pending", |b| b.iter(|| call(&mut pending)));
     group.bench_function("tower-p2c-peak-ewma", |b| b.iter(|| call(&mut peak)));
@@ -123,7 +127,11 @@ fn contended(criterion: &mut Criterion) {
     let now = |step: u64| Timestamp::from_nanos(step * 100);
     let mut group = criterion.benchmark_group("load.pick{backends=64,threads=2}");
     group.bench_function(OWN, |b| {
-        b.iter_custom(|iterations| both(iterations, |_| { black_box(own.best()); }));
+        b.iter_custom(|iterations| {
+            both(iterations, |_| {
+                black_box(own.best());
+            })
+        });
     });
     #[cfg(feature = "pingora")]
     {

@@ -211,7 +211,7 @@ impl Slot {
             // Others may have taken a slot that was free when it was counted: a hinge with a round
             // edge makes the last free slots worth less than the first.
             let before = before + UNHEARD;
-            return now + f64::midpoint(before, before.hypot(1.0)) * between;
+            return now + f64::midpoint(before, (before * before + 1.0).sqrt()) * between;
         }
         if before <= 0.0 {
             return now;

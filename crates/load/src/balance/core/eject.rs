@@ -156,10 +156,11 @@ impl Core {
 
     fn measure_median(&mut self) {
         let open = self.slots.iter().filter(|slot| slot.state == State::Open);
-        let mut paces: Vec<f64> = open.map(|slot| slot.pace).collect();
-        let middle = paces.len() / 2;
-        if paces.len() > 2 {
-            self.median_pace = *paces.select_nth_unstable_by(middle, f64::total_cmp).1;
+        self.paces.clear();
+        self.paces.extend(open.map(|slot| slot.pace));
+        let middle = self.paces.len() / 2;
+        if self.paces.len() > 2 {
+            self.median_pace = *self.paces.select_nth_unstable_by(middle, f64::total_cmp).1;
         }
     }
 
