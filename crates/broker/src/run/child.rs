@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use super::{Lease, RunError};
 use crate::fleet::Meter;
+use crate::signals::Interrupt;
 
 /// How often it is measured.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
@@ -81,6 +82,7 @@ impl Child {
         let mut ticks = tokio::time::interval(MEASURE_EVERY);
         let mut peak = None;
         let mut keep = std::pin::pin!(lease.keep());
+        let mut interrupted = std::pin::pin!(crate::signals::interrupted());
         let mut told = 0;
         loop {
             tokio::select! {
@@ -92,9 +94,13 @@ impl Child {
                     peak = (reading.samples > 0).then(|| reading.peak.memory());
                 }
                 () = &mut keep => {}
-                () = crate::signals::interrupted() => {
+                how = &mut interrupted => {
+                    interrupted.set(crate::signals::interrupted());
                     told += 1;
-                    self.pass_on(told);
+                    // A terminal has told the command itself.
+                    if how == Interrupt::Terminate || !crate::output::is_terminal() || told > 2 {
+                        self.pass_on(told);
+                    }
                 }
             }
         }

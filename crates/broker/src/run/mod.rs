@@ -131,7 +131,7 @@ async fn until_it_ends(args: &RunArgs) -> Result<u8, RunError> {
     let mut interrupts = std::pin::pin!(crate::signals::interrupted());
     let lease = tokio::select! {
         lease = take(args, &want) => lease?,
-        () = &mut interrupts => return Err(RunError::Interrupted),
+        _ = &mut interrupts => return Err(RunError::Interrupted),
     };
     let amount = lease.amount();
     let child = Child::launch(&args.command, &amount, args.accelerator.map(|_| args.device))?;

@@ -86,7 +86,10 @@ async fn forward(
         return Err(ApiError::unknown_model(&wanted, &settings.names()));
     }
     let deadline = begun + within;
-    let headers = forwarded(&parts.headers, settings.server.token.is_some());
+    let headers = {
+        let ours = settings.server.token.is_some() || settings.is_bound(&parts.headers);
+        forwarded(&parts.headers, ours)
+    };
     let asked = Asked { path, headers, body, asker, begun, deadline };
     let mut last = None;
     for route in chain {
