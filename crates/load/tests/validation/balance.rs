@@ -59,9 +59,8 @@ fn predicted_completion_beats_policies_that_do_not_predict() {
     assert!(!ours.unstable);
 }
 
-/// The goal is a wait of 1.0 at the 99th percentile, which is missed (1.2). With signals of 30 ms
-/// instead of 100 it is 1.05: what is missing is what the others have sent since. The shortest queue
-/// waits as long here and has the worse slowdown, as it does not know who is slow.
+/// The goal is a wait of 1.0 at the 99th percentile, which is missed (about 1.2). The shortest queue
+/// waits a little less here, and has the worse slowdown, as it does not know who is slow.
 #[test]
 fn balancers_that_share_backends_with_stale_signals_stay_stable() {
     let scenario = at(0.85, 8);
