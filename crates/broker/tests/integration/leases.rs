@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Broker};
 
 const SMALL: &str =
-    "[host]\nmemory = \"100Mi\"\n[server]\nstate = \"state\"\n[models.a]\nembedded = \"48Mi\"\n";
+    "[host]\nmemory = \"100Mi\"\n[server]\nstate = \"state\"\n[models.a]\nembedded = \"24Mi\"\n";
 
 fn take(broker: &Broker, body: &Value) -> Answer {
     broker.post("/v1/leases", &body.to_string())
@@ -110,8 +110,6 @@ fn whoever_watches_is_told_of_every_grant() {
 #[test]
 fn leases_outlive_a_broker_that_is_killed_and_dead_holders_do_not() {
     let broker = Broker::start(SMALL);
-    assert_eq!(broker.embed("a").status, 200);
-    broker.post("/api/models/unload/a", "");
     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     let mut ends = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     let for_pid = |name: &str, pid: u32| json!({ "name": name, "memory": "20Mi", "ttl_seconds": 600, "pid": pid });

@@ -57,7 +57,7 @@ fn an_estimate_twice_too_small_is_corrected() {
 /// Who gives way is chosen by bytes: one that is large enough, not as many as it takes in order.
 #[test]
 fn eviction_is_by_bytes_not_by_count() {
-    let text = "[host]\nmemory = \"140Mi\"\n[models.small]\nembedded = \"16Mi\"\n[models.large]\nembedded = \"80Mi\"\n[models.next]\nembedded = \"70Mi\"\n";
+    let text = "[host]\nmemory = \"70Mi\"\n[models.small]\nembedded = \"8Mi\"\n[models.large]\nembedded = \"40Mi\"\n[models.next]\nembedded = \"35Mi\"\n";
     let broker = Broker::start(text);
     assert_eq!(broker.embed("small").status, 200);
     assert_eq!(broker.embed("large").status, 200);
@@ -91,7 +91,7 @@ fn an_evicted_engine_is_not_resurrected() {
 /// A request that can never fit evicts nobody, however often it comes.
 #[test]
 fn what_can_never_fit_evicts_nobody() {
-    let text = "[host]\nmemory = \"100Mi\"\n[models.a]\nembedded = \"48Mi\"\n[models.giant]\nembedded = \"900Mi\"\n";
+    let text = "[host]\nmemory = \"100Mi\"\n[models.a]\nembedded = \"24Mi\"\n[models.giant]\nembedded = \"900Mi\"\n";
     let broker = Broker::start(text);
     assert_eq!(broker.embed("a").status, 200);
     for _ in 0..10 {

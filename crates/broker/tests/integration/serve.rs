@@ -11,11 +11,11 @@ use crate::harness::{Broker, head, output, plimsoll, processes_in};
 /// Two embedded models of which one fits, and two that never do.
 const TIGHT: &str = r#"
 [host]
-memory = "100Mi"
+memory = "60Mi"
 [models.a]
-embedded = "48Mi"
+embedded = "24Mi"
 [models.b]
-embedded = "56Mi"
+embedded = "32Mi"
 [models.huge]
 embedded = "900Mi"
 fallback = "a"
@@ -56,10 +56,7 @@ fn what_can_never_fit_is_refused_at_once_and_another_stands_in() {
     assert_eq!(refused.status, 422, "{refused:?}");
     let error = refused.json();
     assert_eq!(error["error"]["code"], "never_fits");
-    assert!(
-        error["error"]["message"].as_str().unwrap().contains("the limit is 100 MiB"),
-        "{error}"
-    );
+    assert!(error["error"]["message"].as_str().unwrap().contains("the limit is 60 MiB"), "{error}");
     let stood_in = broker.embed("huge");
     assert_eq!((stood_in.status, stood_in.header("x-plimsoll-model")), (200, Some("a")));
     let unknown = broker.embed("nobody");
@@ -213,7 +210,7 @@ fn a_token_is_asked_for_and_not_passed_on() {
 
 #[test]
 fn a_load_that_takes_long_says_how_far_it_is() {
-    let broker = Broker::start("[models.a]\nembedded = \"300Mi\"\nload_within = \"60s\"\n");
+    let broker = Broker::start("[models.a]\nembedded = \"100Mi\"\nload_within = \"60s\"\n");
     let wait = [("x-plimsoll-wait", "0.02")];
     let early = broker.ask("POST", "/v1/embeddings", &wait, r#"{"model":"a","input":"x"}"#);
     assert_eq!(early.status, 503, "{early:?}");
