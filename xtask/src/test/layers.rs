@@ -47,8 +47,9 @@ fn objection(from: &str, to: &str, test_only: bool) -> Option<&'static str> {
         "integration" if test_only && to != "sim" && to != "broker" => None,
         "integration" => (!is_room(to)).then_some("integration lies below sim and broker"),
         "sim" => (!is_room(to) && to != "integration").then_some("sim lies beside the broker"),
-        "broker" => (!is_room(to) && to != "integration" && to != "sim")
+        "broker" => (!is_room(to) && !["integration", "sim", "weights"].contains(&to))
             .then_some("the broker composes the crates"),
+        "weights" => Some("weights know nothing but amounts"),
         _ => Some("the architecture does not know this crate"),
     }
 }

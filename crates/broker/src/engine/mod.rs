@@ -5,7 +5,6 @@
 //! installed; it is no language model. It ends with its parent, however the parent ends.
 
 mod server;
-mod weights;
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -15,8 +14,8 @@ use clap::Args;
 use plimsoll_core_types::{Bytes, ModelId};
 use tokio::net::TcpListener;
 
+use plimsoll_weights::Weights;
 use server::Served;
-use weights::Weights;
 
 /// How the embedded engine is run.
 #[derive(Args, Clone, Debug)]

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::EngineArgs;
-use super::weights::Weights;
 use crate::openai::{ApiError, EmbeddingsRequest, embeddings};
+use plimsoll_weights::Weights;
 
 /// Requests larger than this are refused.
 const BODY_LIMIT: usize = 1 << 20;

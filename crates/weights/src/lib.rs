@@ -13,21 +13,21 @@
 use plimsoll_core_types::Bytes;
 
 /// Numbers in an embedding; a power of two, as the Hadamard transform wants.
-pub(crate) const DIMENSIONS: usize = 256;
+pub const DIMENSIONS: usize = 256;
 const ROW_BYTES: u64 = (DIMENSIONS * size_of::<f32>()) as u64;
 const SHORTEST: usize = 3;
 const LONGEST: usize = 5;
 
 /// A table of random unit vectors, in memory that has been written to.
 #[derive(Debug)]
-pub(crate) struct Weights {
+pub struct Weights {
     table: Vec<f32>,
 }
 
 impl Weights {
     /// As many rows as fit in `size` (at least one), made by `rounds` rounds (at least two) from
     /// `seed`. Tells `progress` which share is done, about a hundred times.
-    pub(crate) fn build(size: Bytes, rounds: u32, seed: u64, progress: impl Fn(f32)) -> Self {
+    pub fn build(size: Bytes, rounds: u32, seed: u64, progress: impl Fn(f32)) -> Self {
         let rows = (size.get() / ROW_BYTES).max(1) as usize;
         let mut table = vec![0.0; rows * DIMENSIONS];
         let report_every = rows.div_ceil(100);
@@ -43,7 +43,7 @@ impl Weights {
     }
 
     /// The unit vector of `text`; all zeros where it has no word.
-    pub(crate) fn embed(&self, text: &str) -> Vec<f32> {
+    pub fn embed(&self, text: &str) -> Vec<f32> {
         let mut sum = vec![0.0_f32; DIMENSIONS];
         for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
             self.add_word(&word.to_lowercase(), &mut sum);
