@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use plimsoll_core_types::{
     Action, ActionError, ActionOutcome, Bytes, CapacityProbe, Clock, ConsumerId, EngineSnapshot,
     EngineState, Fleet, LoadMetrics, ManualClock, ModelId, PlannedAction, Priority, ProbeError,
-    ProbeReading, Resource, ResourceOptimizer as _, ResourcePool as _, ResourceRequest,
-    ResourceVector, SystemComponents, Timestamp,
+    ProbeReading, Resource, ResourceOptimizer as _, ResourceRequest, ResourceVector,
+    SystemComponents, Timestamp,
 };
 use plimsoll_integration::{Optimizer, OptimizerConfig, PlanConfig};
 use plimsoll_pool::{LedgerConfig, LedgerPool};
