@@ -344,6 +344,7 @@ impl ResourceVector {
     }
 
     #[inline]
+    #[expect(clippy::needless_range_loop, reason = "several arrays go in step")]
     fn grow_first<const COUNT: usize>(&mut self, more: &Self, limit: &Self) -> bool {
         let mut sums = [0; COUNT];
         let mut over = 0;
@@ -363,6 +364,7 @@ impl ResourceVector {
     }
 
     #[inline]
+    #[expect(clippy::needless_range_loop, reason = "several arrays go in step")]
     fn shrink_first<const COUNT: usize>(&mut self, less: &Self) -> bool {
         let mut rests = [0; COUNT];
         let mut under = 0;
