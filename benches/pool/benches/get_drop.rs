@@ -107,6 +107,11 @@ fn allocated<P: Peer>(runtime: &Runtime) -> f64 {
     })
 }
 
+/// What a loan takes where it is held.
+const fn guard_bytes<P: Peer>() -> f64 {
+    size_of::<P::Guard<'static>>() as f64
+}
+
 fn sizes(runtime: &Runtime) {
     if wanted("pool.allocs_per_get") {
         goal("pool.allocs_per_get", 0.0);
@@ -126,16 +131,30 @@ fn sizes(runtime: &Runtime) {
             let (own, deadpool, bb8) = (<Own as Peer>::new(1), Deadpool::new(1), Bb8::new(1));
             let (mobc, fastpool) = (Mobc::new(1), Fastpool::new(1));
             let semaphore = tokio::sync::Semaphore::new(1);
+            let queued = ArrayQueued::new(1);
             let bytes = size_of_val(&Own::get(&own)) as f64;
             emit(
                 &Row::new("pool.future_bytes", bytes, "B", Better::Lower)
                     .peer("semaphore", size_of_val(&semaphore.acquire()) as f64)
+                    .peer("semaphore-arrayqueue", size_of_val(&queued.get()) as f64)
                     .peer("deadpool", size_of_val(&deadpool.0.get()) as f64)
                     .peer("bb8", size_of_val(&bb8.0.get()) as f64)
                     .peer("mobc", size_of_val(&mobc.0.get()) as f64)
                     .peer("fastpool", size_of_val(&fastpool.0.get()) as f64),
             );
         });
+    }
+    if wanted("pool.guard_bytes") {
+        let bytes = guard_bytes::<Own>();
+        emit(
+            &Row::new("pool.guard_bytes", bytes, "B", Better::Lower)
+                .peer(Semaphored::NAME, guard_bytes::<Semaphored>())
+                .peer(ArrayQueued::NAME, guard_bytes::<ArrayQueued>())
+                .peer(Deadpool::NAME, guard_bytes::<Deadpool>())
+                .peer(Bb8::NAME, guard_bytes::<Bb8>())
+                .peer(Mobc::NAME, guard_bytes::<Mobc>())
+                .peer(Fastpool::NAME, guard_bytes::<Fastpool>()),
+        );
     }
     if wanted("pool.slot_overhead_bytes") {
         goal("pool.slot_overhead_bytes", 16.0);

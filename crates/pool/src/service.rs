@@ -259,6 +259,7 @@ impl LedgerPool {
 
     /// A place in the line for whoever was just given `ticket`.
     #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "what is seldom there shall not be carried")]
     fn stand(&self, state: &mut State, ticket: TicketId) -> Box<Waiting> {
         let (asker, answer) = oneshot::channel();
         state.waiting.insert(ticket, asker);
