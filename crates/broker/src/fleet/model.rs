@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use plimsoll_core_types::{
     ActionOutcome, AllocateError, ConsumerId, EngineState, ModelId, Priority, Reason, Resource,
-    ResourcePool, ResourceRequest, ResourceVector, Timestamp,
+    ResourceRequest, ResourceVector, Timestamp,
 };
 use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use plimsoll_core_types::{
     AllocateError, ConsumerId, LeaseId, Priority, RenewError, RequestError, Resource,
-    ResourcePool as _, ResourceRequest, ResourceVector, TenantId, Timestamp,
+    ResourceRequest, ResourceVector, TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
