@@ -2,7 +2,7 @@
 
 use plimsoll_cache::budget::{Share, divide};
 use plimsoll_cache::mrc::{Curve, CurveBuilder};
-use plimsoll_cache::policy::{MODELLED, Policy, model};
+use plimsoll_cache::policy::{MODELLED, model};
 use plimsoll_cache::replay::Trace;
 use plimsoll_core_types::{Better, CachePolicy, Row};
 use plimsoll_testkit::{report, scale};

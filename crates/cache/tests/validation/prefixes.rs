@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use plimsoll_cache::policy::{Policy, PrefixBlocks, model};
+use plimsoll_cache::policy::{PrefixBlocks, model};
 use plimsoll_core_types::{Better, CachePolicy, Row};
 use plimsoll_testkit::{report, trace};
 
