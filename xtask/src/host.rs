@@ -13,7 +13,7 @@ pub(crate) fn describe() -> BTreeMap<String, String> {
         ("cores", cores),
         ("cpu", cpu_model()),
         ("kernel", first_line("/proc/sys/kernel/osrelease")),
-        ("rustc", said("rustc", &["--version"])),
+        ("rustc", rustc_version()),
     ];
     found.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
@@ -25,6 +25,10 @@ pub(crate) fn revision() -> String {
     };
     let changed = said("git", &["status", "--porcelain", "--untracked-files=no"]);
     if changed.is_none() { commit } else { commit + "+" }
+}
+
+fn rustc_version() -> Option<String> {
+    Some(said("rustc", &["--version"])?.trim_start_matches("rustc ").to_owned())
 }
 
 fn cpu_model() -> Option<String> {

@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod host;
+mod page;
 mod report;
 mod test;
 

@@ -30,6 +30,9 @@ pub(crate) struct Row {
     pub(crate) goal: Option<f64>,
     #[serde(default)]
     pub(crate) peers: BTreeMap<String, f64>,
+    /// The least and the most over the passes, by contender, where there was more than one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) spread: BTreeMap<String, [f64; 2]>,
 }
 
 impl Row {
@@ -43,6 +46,7 @@ impl Row {
             better,
             goal: None,
             peers: BTreeMap::new(),
+            spread: BTreeMap::new(),
         }
     }
 

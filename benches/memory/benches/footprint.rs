@@ -4,18 +4,20 @@
 mod series;
 
 use plimsoll_bench::{Better, Row, emit, wanted};
+use series::Comparison;
 
 fn main() {
     if !wanted("memory.footprint") {
         return;
     }
     let Some(folder) = plimsoll_testkit::trace("memory.footprint", "series") else { return };
-    let (own, vpa, count) = series::compare(&folder);
+    let Comparison { own, vpa, constant, series } = series::compare(&folder);
     let row = |name: &str, figure: fn((f64, f64)) -> f64, goal: f64| {
         Row::new(name, figure(own) * 100.0, "%", Better::Lower)
-            .label("series", &count.to_string())
+            .label("series", &series.to_string())
             .goal(goal)
             .peer("vpa", figure(vpa) * 100.0)
+            .peer("clairvoyant-constant", figure(constant) * 100.0)
     };
     emit(&row("memory.footprint_slack", |figures| figures.0, 15.0));
     emit(&row("memory.footprint_violations", |figures| figures.1, vpa.1 * 100.0));

@@ -148,6 +148,11 @@ impl CpuService {
         self.state.lock().planner.limit(consumer, limits, now);
     }
 
+    /// Forgets how fast `consumer` is, and leaves it out of plans: it is gone for good.
+    pub fn forget(&self, consumer: &ConsumerId) {
+        self.state.lock().planner.forget(consumer);
+    }
+
     /// Lets `worker` take tasks, even before it has one.
     pub fn add_worker(&self, worker: WorkerId) {
         self.state.lock().balancer.add_worker(worker);

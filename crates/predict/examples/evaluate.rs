@@ -41,6 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         all.push((name, series.values().len(), result));
     }
+    let fresh = plimsoll_predict::Forecaster::new(plimsoll_predict::ForecasterConfig::new(
+        std::time::Duration::from_mins(5),
+    ))?;
+    println!("{} bytes at season 288", fresh.state_bytes());
     println!("| model | h | rel mae | wql | cov mean | within 1pt | n |");
     for model in ["plimsoll", "naive", "seasonal-naive", "ewma", "holt"] {
         for node in 0..4 {

@@ -95,6 +95,63 @@ impl Grid {
     }
 }
 
+/// Tells an outage that was recorded as zero from a value of zero.
+///
+/// A series whose values were never near zero does not fall to exactly zero by itself. The first
+/// zeros are therefore held to be missing, for as long as an outage may last; longer, and they are
+/// the truth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outage {
+    seen: u32,
+    usual: f32,
+    /// The smallest value of late.
+    least: f32,
+    run: u16,
+    episodes: u8,
+}
+
+/// It takes so many values to know what is usual.
+const ACQUAINTED: u32 = 30;
+/// Near zero is below this share of the usual.
+const NEAR: f32 = 0.25;
+/// An outage is no longer than so many steps.
+const LONGEST_OUTAGE: u16 = 12;
+/// A series that falls to zero so often has zero among its values.
+const EPISODES: u8 = 3;
+
+impl Outage {
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        self.usual *= by;
+        self.least *= by;
+    }
+
+    /// Whether `value` is suspected to be none.
+    pub(crate) fn suspects(&mut self, value: f64) -> bool {
+        let zero = value == 0.0;
+        let foreign = self.seen >= ACQUAINTED && self.least > NEAR * self.usual && self.usual > 0.0;
+        if zero && foreign && self.run < LONGEST_OUTAGE && self.episodes < EPISODES {
+            self.episodes += u8::from(self.run == 0);
+            self.run += 1;
+            return true;
+        }
+        if self.run >= LONGEST_OUTAGE {
+            self.episodes = EPISODES;
+        }
+        self.run = 0;
+        let value = value as f32;
+        self.seen = self.seen.saturating_add(1);
+        let rate = (1.0 / self.seen as f32).max(0.01);
+        self.usual += rate * (value - self.usual);
+        if self.seen == 1 || value < self.least {
+            self.least = value;
+        } else {
+            self.least += 0.0001 * (value - self.least);
+        }
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +186,15 @@ mod tests {
         let places = places(100, &at);
         assert_eq!(places[1..16], [Place::Stale; 15]);
         assert!(places[16..].iter().all(|place| *place == Place::Ahead(1)));
+    }
+
+    #[test]
+    fn zeros_amid_high_values_are_an_outage_until_they_last() {
+        let mut outage = Outage::default();
+        assert!((0..50).all(|step| !outage.suspects(f64::from(100 + step % 10))));
+        assert_eq!((0..40).filter(|_| outage.suspects(0.0)).count(), 12);
+        assert!(!outage.suspects(0.0), "zero is a value of this series now");
+        let mut sparse = Outage::default();
+        assert!((0..200).all(|step| !sparse.suspects(f64::from(step % 3))));
     }
 }

@@ -3,6 +3,7 @@
 pub mod demand;
 
 mod config;
+mod drift;
 mod error;
 pub mod evaluate;
 mod experts;
@@ -12,16 +13,20 @@ mod interval;
 mod mix;
 mod node;
 mod num;
+mod pool;
 mod predictor;
 mod recommend;
 mod score;
 mod season;
+mod sizing;
 mod spread;
 mod stack;
 
 pub use config::{ForecasterConfig, SeasonSpec};
 pub use error::ConfigError;
-pub use forecaster::Forecaster;
+pub use forecaster::{Forecaster, STATE_VERSION, SavedForecaster, Skill, StateError};
 pub use gate::Intake;
+pub use pool::PoolForecaster;
 pub use predictor::{Predictor, PredictorConfig};
-pub use recommend::{Advice, Cost};
+pub use recommend::{Advice, Cost, Declined};
+pub use sizing::{Backtest, Gain, Prewarm, PrewarmCost, Prewarmer, Sizer, Sizing, SizingConfig};

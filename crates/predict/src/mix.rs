@@ -2,14 +2,17 @@
 //!
 //! Bernstein online aggregation (O. Wintenberger, "Optimal learning with Bernstein online
 //! aggregation", *Machine Learning* 106, 2017) weighs each expert by its regret less a term of
-//! second order. Against the best convex combination of experts its regret is of the order
-//! `sqrt(V ln K)`, where `V` is the quadratic variation of the regret, not the number of rounds:
-//! experts that differ little cost little, and easy series are learnt fast. It keeps this with a
-//! rate for each expert that tunes itself, and needs no horizon. The loss is the absolute one,
-//! linearised at the forecast that was given (the gradient trick), so that the mixture competes
-//! with the best combination and not only with the best expert. Regret counts less the older it
-//! is, which trades the bound for the ability to follow a series that changes (the discounted
-//! regret of Cesa-Bianchi & Lugosi, *Prediction, Learning, and Games*, 2006, §2.11).
+//! second order. Its regret is of the order `sqrt(V ln K)`, where `V` is the quadratic variation
+//! of the regret, not the number of rounds: experts that differ little cost little, and easy
+//! series are learnt fast. It keeps this with a rate for each expert that tunes itself, and needs
+//! no horizon. Regret counts less the older it is, which trades the bound for the ability to
+//! follow a series that changes (the discounted regret of Cesa-Bianchi & Lugosi, *Prediction,
+//! Learning, and Games*, 2006, §2.11).
+//!
+//! The loss is the absolute one. At near horizons it is linearised at the forecast that was given
+//! (the gradient trick), so that the mixture competes with the best combination and not only with
+//! the best expert. At far ones the truth arrives too late for that: weights that chase the sign
+//! of an error which is a season old oscillate, so there each expert answers for its own loss.
 //!
 //! Losses that arrive late are the same sums, added later: with a delay of `h` rounds the bound
 //! grows by a factor of about `sqrt(h)` (Joulani, György & Szepesvári, ICML 2013).
@@ -20,6 +23,21 @@ use crate::experts::{COUNT, Predictions};
 
 /// Regret of one round is cut here, in units of the mean loss, which bounds what one outlier does.
 const CUT: f32 = 4.0;
+/// The fastest rate.
+const FASTEST: f32 = 0.5;
+/// A round counts half after so many further rounds: `exp(−ln 2 / 400)` for each.
+const FORGET: f32 = 0.998_268_6;
+/// The logarithm of the number of experts.
+const LN_COUNT: f32 = 2.564_949_4;
+
+/// Which loss an expert answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// The slope of the mixture's loss: the best combination wins.
+    Combination,
+    /// Its own: the best expert wins.
+    Expert,
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Mix {
@@ -29,12 +47,11 @@ pub(crate) struct Mix {
     /// Mean absolute loss, which makes regrets free of the series' unit.
     scale: f32,
     rounds: u32,
-    forget: f32,
 }
 
 impl Mix {
-    /// Begins from `prior` weights; a round's regret counts half after `half_life` rounds.
-    pub(crate) fn new(prior: &Predictions, half_life: f32) -> Self {
+    /// Begins from `prior` weights.
+    pub(crate) fn new(prior: &Predictions) -> Self {
         let sum: f32 = prior.iter().sum();
         Self {
             weights: prior.map(|weight| weight / sum),
@@ -42,7 +59,6 @@ impl Mix {
             variation: [0.0; COUNT],
             scale: 0.0,
             rounds: 0,
-            forget: (-std::f32::consts::LN_2 / half_life).exp(),
         }
     }
 
@@ -50,12 +66,18 @@ impl Mix {
         &self.weights
     }
 
-    /// Learns that `given` and what the experts said should have been `truth`.
+    pub(crate) fn combine(&self, said: &Predictions) -> f32 {
+        self.weights.iter().zip(said).map(|(weight, said)| weight * said).sum()
+    }
+
+    /// Learns that `given` and what the experts `said` should have been `truth`. The weights are
+    /// those of `prior`, moved by all regret so far.
     pub(crate) fn learn(
         &mut self,
         said: &Predictions,
         given: f32,
         truth: f32,
+        against: Against,
         prior: &Predictions,
     ) {
         let loss = (given - truth).abs();
@@ -65,36 +87,87 @@ impl Mix {
         if self.scale <= f32::MIN_POSITIVE {
             return;
         }
-        let sign = if given > truth { 1.0 } else { -1.0 } / self.scale;
-        for ((regret, variation), said) in self.regret.iter_mut().zip(&mut self.variation).zip(said)
-        {
-            let round = (sign * (given - said)).clamp(-CUT, CUT);
-            *regret = self.forget * *regret + round;
-            *variation = self.forget * *variation + round * round;
+        let slope = if given > truth { 1.0 } else { -1.0 };
+        for (k, said) in said.iter().enumerate() {
+            let better = match against {
+                Against::Combination => slope * (given - said),
+                Against::Expert => loss - (said - truth).abs(),
+            };
+            let round = (better / self.scale).clamp(-CUT, CUT);
+            self.regret[k] = FORGET * self.regret[k] + round;
+            self.variation[k] = FORGET * self.variation[k] + round * round;
         }
         self.weigh(prior);
     }
 
     fn weigh(&mut self, prior: &Predictions) {
-        let mut sum = 0.0;
         let mut exponent = [0.0; COUNT];
-        let mut rates = [0.0; COUNT];
         let mut most = f32::MIN;
         for k in 0..COUNT {
-            let rate = (1.0 / (2.0 * CUT)).min((LN_COUNT / (self.variation[k] + 1.0)).sqrt());
-            rates[k] = rate;
+            let rate = (LN_COUNT / (self.variation[k] + 1.0)).sqrt().min(FASTEST);
+            self.weights[k] = prior[k] * rate;
             exponent[k] = rate * (self.regret[k] - rate * self.variation[k]);
             most = most.max(exponent[k]);
         }
-        for k in 0..COUNT {
-            self.weights[k] = prior[k] * rates[k] * (exponent[k] - most).exp();
-            sum += self.weights[k];
+        let mut sum = 0.0;
+        for (weight, exponent) in self.weights.iter_mut().zip(exponent) {
+            *weight *= (exponent - most).exp();
+            sum += *weight;
         }
         for weight in &mut self.weights {
             *weight /= sum;
         }
     }
+
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale_by(&mut self, by: f32) {
+        self.scale *= by;
+    }
+
+    /// The series has changed: what was learnt counts a quarter from here on.
+    pub(crate) fn doubt(&mut self) {
+        for value in self.regret.iter_mut().chain(&mut self.variation) {
+            *value *= 0.25;
+        }
+        self.rounds = self.rounds.min(10);
+    }
 }
 
-/// The logarithm of the number of experts.
-const LN_COUNT: f32 = 2.564_949_4;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play(against: Against, truth: impl Fn(u32, &Predictions) -> f32) -> Mix {
+        let prior = [1.0; COUNT];
+        let mut mix = Mix::new(&prior);
+        for step in 0..2000_u32 {
+            let said = std::array::from_fn(|k| ((step * (k as u32 + 1)) as f32 * 0.37).sin());
+            let given = mix.combine(&said);
+            mix.learn(&said, given, truth(step, &said), against, &prior);
+        }
+        mix
+    }
+
+    #[test]
+    fn the_best_expert_gets_the_weight() {
+        for against in [Against::Combination, Against::Expert] {
+            let mix = play(against, |_, said| said[4]);
+            assert!(mix.weights()[4] > 0.9, "{against:?}: {:?}", mix.weights());
+        }
+    }
+
+    #[test]
+    fn the_best_combination_is_found_by_the_slope() {
+        let mix = play(Against::Combination, |_, said| 0.5 * (said[2] + said[7]));
+        let weights = mix.weights();
+        assert!(weights[2] > 0.35 && weights[7] > 0.35, "{weights:?}");
+    }
+
+    #[test]
+    fn weights_are_a_distribution_whatever_happens() {
+        let extreme = [0.0, 1e30, -1e30, 1e-38, f32::MIN_POSITIVE, 1.0];
+        let mix = play(Against::Combination, |step, _| extreme[step as usize % extreme.len()]);
+        assert!(mix.weights().iter().all(|weight| (0.0..=1.0).contains(weight)));
+        assert!((mix.weights().iter().sum::<f32>() - 1.0).abs() < 1e-4);
+    }
+}

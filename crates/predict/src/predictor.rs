@@ -150,7 +150,7 @@ impl Predictor {
     }
 
     fn horizons(&self, tracked: &Tracked) -> Vec<HorizonForecast> {
-        let interval = tracked.forecaster.interval();
+        let interval = tracked.forecaster.config().interval;
         let forecast = |steps: &usize| {
             let quantiles = tracked.forecaster.forecast(*steps)?;
             let horizon = interval.saturating_mul(u32::try_from(*steps).unwrap_or(u32::MAX));
@@ -182,7 +182,7 @@ impl Tracked {
 
     fn score(&mut self, usage: &ResourceUsage) {
         let Some(last) = self.last.filter(|last| usage.at > last.at) else { return };
-        let interval = self.forecaster.interval().as_nanos().max(1);
+        let interval = self.forecaster.config().interval.as_nanos().max(1);
         let ahead = usage.at.saturating_since(last.at).as_nanos();
         let steps = usize::try_from((ahead + interval / 2) / interval).unwrap_or(usize::MAX).max(1);
         let (Some(said), Some(naive)) = (self.forecaster.forecast(steps), last.value) else {
@@ -217,7 +217,7 @@ impl ResourcePredictor for Predictor {
             return ResourceForecast { key, at, horizons: Vec::new(), health, season: None };
         };
         tracked.learn(history);
-        let interval = tracked.forecaster.interval();
+        let interval = tracked.forecaster.config().interval;
         ResourceForecast {
             key,
             at,

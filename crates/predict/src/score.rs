@@ -2,34 +2,131 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::experts::{Predictions, index};
+
+/// Losses are compared after so many scores.
+pub(crate) const NEEDED: u32 = 12;
+/// The least share of a new loss: about the last two hundred count.
+const RATE: f32 = 0.005;
+/// Fall back when worse than a shadow by this factor, and come back when better than it.
+const MARGIN: f32 = 1.25;
+
+/// A forecast that costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Shadow {
+    Naive,
+    Seasonal,
+}
+
 /// Mean absolute errors of one horizon, the latest counting most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Losses {
-    pub(crate) scored: u64,
-    pub(crate) own: f32,
-    pub(crate) naive: f32,
-    pub(crate) seasonal: f32,
+    pub(crate) scored: u32,
+    own: f32,
+    naive: f32,
+    seasonal: f32,
+    constant: f32,
+    /// How often the 95% interval that was given out did not hold.
+    missed: f32,
+    /// Mean pinball loss of its ends and of the point.
+    pinball: f32,
+    fallen: Option<Shadow>,
 }
 
 impl Losses {
-    pub(crate) fn learn(&mut self, truth: f32, own: f32, naive: f32, seasonal: f32) {
-        self.scored += 1;
-        let rate = (1.0 / self.scored as f32).max(0.005);
-        for (mean, said) in
-            [(&mut self.own, own), (&mut self.naive, naive), (&mut self.seasonal, seasonal)]
-        {
+    /// Learns that `own` and what the experts `said` should have been `truth`.
+    pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions) {
+        self.scored = self.scored.saturating_add(1);
+        let rate = (1.0 / self.scored as f32).max(RATE);
+        let shadows = [
+            (&mut self.own, own),
+            (&mut self.naive, said[index::LAST]),
+            (&mut self.seasonal, said[index::SEASONAL_NAIVE]),
+            (&mut self.constant, said[index::LONG]),
+        ];
+        for (mean, said) in shadows {
             *mean += rate * ((truth - said).abs() - *mean);
         }
+        self.judge();
+    }
+
+    /// Learns that `error` was met where the interval reached from `low` to `high`; after
+    /// [`Self::learn`] of the same round.
+    pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
+        let rate = (1.0 / self.scored.max(1) as f32).max(RATE);
+        let missed = if error < low || error > high { 1.0 } else { 0.0 };
+        self.missed += rate * (missed - self.missed);
+        let loss = |level: f32, off: f32| (level * off).max((level - 1.0) * off);
+        let sum = loss(0.025, error - low) + loss(0.5, error) + loss(0.975, error - high);
+        self.pinball += rate * (sum / 3.0 - self.pinball);
+    }
+
+    /// Share of values within the 95% interval.
+    pub(crate) fn coverage(&self) -> f64 {
+        1.0 - f64::from(self.missed)
+    }
+
+    /// Mean pinball loss.
+    pub(crate) fn pinball(&self) -> f64 {
+        f64::from(self.pinball)
+    }
+
+    fn judge(&mut self) {
+        let (shadow, best) = if self.seasonal < self.naive {
+            (Shadow::Seasonal, self.seasonal)
+        } else {
+            (Shadow::Naive, self.naive)
+        };
+        let enough = self.scored >= NEEDED;
+        if self.own < best {
+            self.fallen = None;
+        } else if self.fallen.is_some() || (enough && self.own > MARGIN * best) {
+            // Whichever shadow is the better one by now.
+            self.fallen = Some(shadow);
+        }
+    }
+
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        let Self { own, naive, seasonal, constant, pinball, .. } = self;
+        for mean in [own, naive, seasonal, constant, pinball] {
+            *mean *= by;
+        }
+    }
+
+    /// The series has changed: what was lost before counts little from here on.
+    pub(crate) fn doubt(&mut self) {
+        self.scored = self.scored.min(NEEDED);
+    }
+
+    /// The shadow that stands in, where the mixture has been worse than it.
+    pub(crate) const fn fallback(&self) -> Option<Shadow> {
+        self.fallen
     }
 
     /// Error relative to the last value's.
     pub(crate) fn relative(&self) -> Option<f64> {
-        if self.scored == 0 {
-            return None;
-        }
-        if self.naive <= f32::MIN_POSITIVE {
-            return Some(if self.own <= f32::MIN_POSITIVE { 1.0 } else { 2.0 });
-        }
-        Some(f64::from(self.own / self.naive).min(1e6))
+        relative(self.scored, self.own, self.naive)
     }
+
+    /// Error relative to that of one season ago.
+    pub(crate) fn relative_to_seasonal(&self) -> Option<f64> {
+        relative(self.scored, self.own, self.seasonal)
+    }
+
+    /// Error relative to that of a constant, the running median of about a season.
+    pub(crate) fn relative_to_constant(&self) -> Option<f64> {
+        relative(self.scored, self.own, self.constant)
+    }
+}
+
+fn relative(scored: u32, own: f32, shadow: f32) -> Option<f64> {
+    if scored == 0 {
+        return None;
+    }
+    if shadow <= f32::MIN_POSITIVE {
+        // Nothing is better than no error.
+        return Some(if own <= f32::MIN_POSITIVE { 1.0 } else { 1e6 });
+    }
+    Some(f64::from(own / shadow).min(1e6))
 }

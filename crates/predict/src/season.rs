@@ -14,26 +14,35 @@ const PROMINENCE: f32 = 0.3;
 /// The least autocorrelation of a season.
 const LEAST: f32 = 0.2;
 /// Shorter seasons are not told apart from noise.
-pub(crate) const SHORTEST: usize = 4;
+const SHORTEST: usize = 4;
+/// Where the calendar gives the season, only shorter ones are looked for, up to this.
+const SHORT: usize = 96;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SeasonFinder {
     /// Sum of products at each lag, from one.
     products: Box<[f32]>,
+    /// The same at the season that the calendar gives, and at half of it.
+    given: Option<(usize, [f32; 2])>,
     square: f32,
     seen: u64,
     forget: f32,
+    slowest: f32,
     mean: f32,
     spread: f32,
 }
 
 impl SeasonFinder {
-    pub(crate) fn new(longest: usize) -> Self {
+    /// Looks for seasons up to `longest`; `given` is one that is known and need only be confirmed.
+    pub(crate) fn new(longest: usize, given: Option<usize>) -> Self {
+        let lags = given.map_or(longest, |given| (given / 2).min(SHORT));
         Self {
-            products: vec![0.0; longest].into(),
+            products: vec![0.0; lags].into(),
+            given: given.map(|given| (given, [0.0; 2])),
             square: 0.0,
             seen: 0,
             forget: 1.0 - 1.0 / (6.0 * longest as f32),
+            slowest: 0.5 / longest as f32,
             mean: 0.0,
             spread: 0.0,
         }
@@ -42,7 +51,7 @@ impl SeasonFinder {
     /// Learns `value`, which follows those of `ring`, whose oldest is at `oldest`.
     pub(crate) fn learn(&mut self, value: f32, ring: &[f32], oldest: usize) {
         self.seen += 1;
-        let rate = (1.0 / self.seen as f32).max(0.5 / self.products.len() as f32);
+        let rate = (1.0 / self.seen as f32).max(self.slowest);
         self.mean += rate * (value - self.mean);
         self.spread += rate * ((value - self.mean).abs() - self.spread);
         if self.spread <= f32::MIN_POSITIVE {
@@ -57,34 +66,73 @@ impl SeasonFinder {
             let past = ((past - mean) * unit).clamp(-CUT, CUT);
             *product = self.forget * *product + now * past;
         }
+        if let Some((season, products)) = &mut self.given {
+            for (lag, product) in [*season, *season / 2].into_iter().zip(products) {
+                if self.seen > lag as u64 {
+                    let past = ring[(oldest + ring.len() - lag) % ring.len()];
+                    let past = ((past - mean) * unit).clamp(-CUT, CUT);
+                    *product = self.forget * *product + now * past;
+                }
+            }
+        }
+    }
+
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        self.mean *= by;
+        self.spread *= by;
+    }
+
+    /// Whether it is as large as `fresh`.
+    pub(crate) fn fits(&self, fresh: &Self) -> bool {
+        self.products.len() == fresh.products.len()
+            && self.given.map(|given| given.0) == fresh.given.map(|given| given.0)
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap(&self) -> usize {
+        4 * self.products.len()
     }
 
     fn correlation(&self, lag: usize) -> f32 {
-        if lag == 0 || lag > self.products.len() || lag as u64 >= self.seen || self.square <= 0.0 {
+        if lag == 0 || lag > self.products.len() {
+            return 0.0;
+        }
+        self.normalised(self.products[lag - 1], lag)
+    }
+
+    fn normalised(&self, product: f32, lag: usize) -> f32 {
+        if lag as u64 >= self.seen || self.square <= 0.0 {
             return 0.0;
         }
         // With forgetting, n rounds count as (1 − λ^n) / (1 − λ).
         let rounds = |n: f32| 1.0 - self.forget.powf(n);
         let all = rounds(self.seen as f32);
         let of_lag = rounds((self.seen - lag as u64) as f32);
-        self.products[lag - 1] / self.square * all / of_lag
+        product / self.square * all / of_lag
     }
 
     /// True when `lag` is worth giving up the season `known` for.
     pub(crate) fn better(&self, lag: usize, known: usize) -> bool {
+        let left = known % lag;
+        if lag < known && left.min(lag - left) <= 1 {
+            // The known one is a multiple of it, and says no more.
+            return self.comb(lag) > self.comb(known) - 0.05;
+        }
         let margin = if lag.abs_diff(known) <= 1 + known / 32 { 0.02 } else { 0.15 };
         self.comb(lag) > self.comb(known) + margin
     }
 
-    /// True when `lag` is a season by itself: its autocorrelation stands out from that at half of
-    /// it, once two cycles were seen.
-    pub(crate) fn stands_out(&self, lag: usize) -> bool {
-        if self.seen < 2 * lag as u64 {
+    /// True when the season that the calendar gives is one: its autocorrelation stands out from
+    /// that at half of it, once two cycles were seen.
+    pub(crate) fn confirms(&self) -> bool {
+        let Some((season, [at_season, at_half])) = self.given else { return false };
+        if self.seen < 2 * season as u64 {
             return false;
         }
-        let here = self.correlation(lag).max(self.correlation(lag - 1));
-        here > LEAST.max(2.0 / self.pairs(lag).sqrt())
-            && here - self.correlation(lag / 2) > PROMINENCE
+        let here = self.normalised(at_season, season);
+        here > LEAST.max(2.0 / self.pairs(season).sqrt())
+            && here - self.normalised(at_half, season / 2) > PROMINENCE
     }
 
     /// Mean autocorrelation at a lag and its multiples, as far as they are known.

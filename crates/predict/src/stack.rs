@@ -14,73 +14,128 @@ use crate::experts::{Predictions, index};
 /// How many experts it combines.
 const SIZE: usize = 6;
 const USED: [usize; SIZE] =
-    [index::FAST, index::SLOW, index::LONG, index::SEASONAL_NAIVE, index::WINTERS, index::SMOOTH];
-const FORGET: f64 = 0.9985;
+    [index::SLOW, index::MEDIAN, index::LONG, index::WINTERS, index::SMOOTH, index::WEEKLY];
+/// Rounds count less the older they are: about the last 330 matter.
+const FORGET: f32 = 0.997;
+/// Features and targets are cut here, in units of the mean move.
+const CUT: f32 = 20.0;
+/// An error below this, in the same unit, weighs no more than one of this size.
+const CERTAIN: f32 = 0.3;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stack {
-    coefficients: [f64; SIZE],
-    covariance: [[f64; SIZE]; SIZE],
-    scale: f64,
+    coefficients: [f32; SIZE],
+    /// The inverse of the features' second moments: symmetric, the lower half by rows.
+    inverse: [f32; SIZE * (SIZE + 1) / 2],
+    /// Mean absolute move from the last value.
+    scale: f32,
     rounds: u32,
 }
 
 impl Stack {
     pub(crate) fn new() -> Self {
-        let mut covariance = [[0.0; SIZE]; SIZE];
-        for (k, row) in covariance.iter_mut().enumerate() {
-            row[k] = 1.0;
+        let mut fresh = Self {
+            coefficients: [1.0 / SIZE as f32; SIZE],
+            inverse: [0.0; SIZE * (SIZE + 1) / 2],
+            scale: 0.0,
+            rounds: 0,
+        };
+        for k in 0..SIZE {
+            fresh.inverse[place(k, k)] = 1.0;
         }
-        Self { coefficients: [1.0 / SIZE as f64; SIZE], covariance, scale: 0.0, rounds: 0 }
+        fresh
     }
 
     pub(crate) fn predict(&self, said: &Predictions) -> f32 {
         let last = said[index::LAST];
         let mut sum = 0.0;
+        let (mut least, mut most) = (last, last);
         for (coefficient, k) in self.coefficients.iter().zip(USED) {
-            sum += coefficient * f64::from(said[k] - last);
+            sum += coefficient * (said[k] - last);
+            least = least.min(said[k]);
+            most = most.max(said[k]);
         }
         // It may go beyond what all of them say, but no further than they are apart.
-        let (least, most) = USED
-            .iter()
-            .fold((last, last), |(least, most), k| (least.min(said[*k]), most.max(said[*k])));
         let span = most - least;
-        (last + sum as f32).clamp(least - span, most + span)
+        (last + sum).clamp(least - span, most + span)
     }
 
     pub(crate) fn learn(&mut self, said: &Predictions, truth: f32) {
         let last = said[index::LAST];
-        let target = f64::from(truth - last);
+        let target = truth - last;
         self.rounds = self.rounds.saturating_add(1);
-        self.scale += (1.0 / f64::from(self.rounds)).max(0.02) * (target.abs() - self.scale);
-        if self.scale <= f64::from(f32::MIN_POSITIVE) {
+        self.scale += (1.0 / self.rounds as f32).max(0.02) * (target.abs() - self.scale);
+        if self.scale <= f32::MIN_POSITIVE {
             return;
         }
-        let unit = 1.0 / self.scale;
-        let features = USED.map(|k| (f64::from(said[k] - last) * unit).clamp(-20.0, 20.0));
-        let target = (target * unit).clamp(-20.0, 20.0);
-        let fitted: f64 = self.coefficients.iter().zip(&features).map(|(c, f)| c * f).sum();
+        let features = USED.map(|k| ((said[k] - last) / self.scale).clamp(-CUT, CUT));
+        let target = (target / self.scale).clamp(-CUT, CUT);
+        let fitted: f32 = self.coefficients.iter().zip(&features).map(|(c, f)| c * f).sum();
         let error = target - fitted;
-        let weight = 1.0 / error.abs().max(0.2);
-        let gain = self.covariance.map(|row| {
-            row.iter().zip(&features).map(|(entry, feature)| entry * feature).sum::<f64>()
+        let gain: [f32; SIZE] = std::array::from_fn(|row| {
+            (0..SIZE).map(|column| self.inverse[place(row, column)] * features[column]).sum()
         });
-        let along: f64 = gain.iter().zip(&features).map(|(gain, feature)| gain * feature).sum();
-        let norm = 1.0 / weight + along;
-        for (row, gain_row) in gain.iter().enumerate() {
-            self.coefficients[row] += gain_row / norm * error;
-            for (column, gain_column) in gain.iter().enumerate() {
-                self.covariance[row][column] -= gain_row * gain_column / norm;
+        let along: f32 = gain.iter().zip(&features).map(|(gain, feature)| gain * feature).sum();
+        // Weighing a round by 1/|error| is the same as adding |error| to the norm.
+        let norm = error.abs().max(CERTAIN) + along.max(0.0);
+        for row in 0..SIZE {
+            self.coefficients[row] =
+                (self.coefficients[row] + gain[row] / norm * error).clamp(-CUT, CUT);
+            for column in 0..=row {
+                self.inverse[place(row, column)] -= gain[row] * gain[column] / norm;
             }
         }
-        // What is not excited must not be forgotten, or the covariance grows without bound.
-        let trace: f64 = (0..SIZE).map(|k| self.covariance[k][k]).sum();
-        if trace < SIZE as f64 {
-            for row in &mut self.covariance {
-                for entry in row {
-                    *entry /= FORGET;
-                }
+        self.forget();
+    }
+
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale_by(&mut self, by: f32) {
+        self.scale *= by;
+    }
+
+    /// What is not excited must not be forgotten, or the inverse grows without bound.
+    fn forget(&mut self) {
+        let trace: f32 = (0..SIZE).map(|k| self.inverse[place(k, k)]).sum();
+        if trace < SIZE as f32 {
+            for entry in &mut self.inverse {
+                *entry /= FORGET;
             }
         }
+        // Rounding may in time eat the diagonal, which must stay positive.
+        for k in 0..SIZE {
+            let entry = &mut self.inverse[place(k, k)];
+            *entry = entry.max(1e-6);
+        }
+    }
+}
+
+/// Where an entry of a symmetric matrix is kept.
+const fn place(row: usize, column: usize) -> usize {
+    let (row, column) = if row >= column { (row, column) } else { (column, row) };
+    row * (row + 1) / 2 + column
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experts::COUNT;
+
+    #[test]
+    fn it_learns_a_combination_that_no_vote_can_be() {
+        let mut stack = Stack::new();
+        let said = |step: u32| {
+            let mut said = [0.0; COUNT];
+            for (place, k) in USED.iter().enumerate() {
+                said[*k] = ((step * (place as u32 + 3)) as f32 * 0.7).sin();
+            }
+            said
+        };
+        for step in 0..3000 {
+            let now = said(step);
+            stack.learn(&now, 1.5 * now[USED[0]] - 0.8 * now[USED[3]]);
+        }
+        let now = said(3001);
+        let truth = 1.5 * now[USED[0]] - 0.8 * now[USED[3]];
+        assert!((stack.predict(&now) - truth).abs() < 0.05, "{} {truth}", stack.predict(&now));
     }
 }

@@ -7,15 +7,18 @@
 //! when there are none; the line it leaves on standard error is not captured by the test runner,
 //! and `cargo xtask test` counts it as skipped. A test that measures something that is the same on
 //! every machine (a hit ratio, a utilization in virtual time) hands it to [`report`]. One that holds
-//! a hot path to its allocations counts them with [`allocations`].
+//! a hot path to its allocations counts them with [`allocations`]. One that feeds a parser with what
+//! is wrong makes it with [`Garble`].
 
 mod allocations;
+mod garble;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 pub use allocations::{Counting, allocations};
+pub use garble::Garble;
 use plimsoll_core_types::Row;
 
 /// The seed of this run: `PLIMSOLL_SEED` when set, else `default`.

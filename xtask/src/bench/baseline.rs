@@ -6,12 +6,12 @@ use crate::report::{Better, Row};
 
 /// One row in two reports.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Change {
-    pub(super) id: String,
-    pub(super) before: f64,
-    pub(super) now: f64,
+pub(crate) struct Change {
+    pub(crate) id: String,
+    pub(crate) before: f64,
+    pub(crate) now: f64,
     /// In percent; negative is better.
-    pub(super) worse_by: f64,
+    pub(crate) worse_by: f64,
 }
 
 /// The rows that both reports have, compared as ratios to a common peer where there is one: that

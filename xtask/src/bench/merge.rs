@@ -97,6 +97,7 @@ impl Merge {
     pub(super) fn rows(mut self) -> Vec<Row> {
         let mut rows = Vec::new();
         for (id, contenders) in self.figures {
+            let spread = spread(&contenders);
             let mut medians: BTreeMap<_, _> =
                 contenders.into_iter().map(|(name, values)| (name, median(values))).collect();
             let Some(value) = medians.remove(OWN) else { continue };
@@ -108,10 +109,21 @@ impl Merge {
                 None => row.goal,
             };
             row.peers = medians;
+            row.spread = spread;
             rows.push(row);
         }
         rows
     }
+}
+
+/// The least and the most of each contender that was measured more than once.
+fn spread(contenders: &BTreeMap<String, Vec<f64>>) -> BTreeMap<String, [f64; 2]> {
+    let several = contenders.iter().filter(|(_, values)| values.len() > 1);
+    let ends = |values: &[f64]| {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        [least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max)]
+    };
+    several.map(|(name, values)| (name.clone(), ends(values))).collect()
 }
 
 /// The row that `name{key=value,…}` names.
@@ -162,6 +174,7 @@ mod tests {
         assert_eq!(rows[0].labels["threads"], "2");
         assert_eq!((rows[0].goal, rows[0].peers["floor"]), (Some(12.5), 5.0));
         assert_eq!(rows[0].reached(), Some(true));
+        assert_eq!(rows[0].spread["plimsoll"], [10.0, 30.0]);
     }
 
     #[test]

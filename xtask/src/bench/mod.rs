@@ -4,7 +4,7 @@
 //! machine that changes its mood in between does so to all contenders alike. Each figure is the
 //! median over the passes.
 
-mod baseline;
+pub(crate) mod baseline;
 mod criterion;
 mod merge;
 mod programs;
@@ -17,13 +17,15 @@ use clap::Args;
 
 use crate::cargo::Metadata;
 use crate::line;
+use crate::page;
 use crate::report::{Report, Row, figure};
 use programs::Program;
 
 /// Which benches, and how.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
-    /// Only rows whose name holds this, such as `pool.` or `memory.reject`
+    /// Only rows whose name holds this, such as `pool.` or `memory.reject`; `targets` for all of
+    /// `target.`
     filter_by_name: Option<String>,
     /// The same, as an option
     #[arg(long, value_name = "TEXT", conflicts_with = "filter_by_name")]
@@ -47,7 +49,8 @@ pub(crate) struct BenchArgs {
 
 impl BenchArgs {
     fn wanted(&self) -> Option<&str> {
-        self.filter.as_deref().or(self.filter_by_name.as_deref())
+        let wanted = self.filter.as_deref().or(self.filter_by_name.as_deref());
+        wanted.map(|text| if text == "targets" { "target." } else { text })
     }
 }
 
@@ -75,10 +78,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     if rows.is_empty() {
         bail!("no bench has rows named {:?}", args.wanted().unwrap_or_default());
     }
-    let report = Report::new(rows);
+    let mut report = Report::new(rows);
+    if args.smoke {
+        report.host.insert("run".to_owned(), "one short pass: figures mean nothing".to_owned());
+    }
     report.write(&folder, "bench", args.json.as_deref())?;
     line(&report.markdown());
-    let fine = baseline.is_none_or(|before| compare(&before, &report, args.max_regress));
+    let changes = baseline.as_ref().map(|before| baseline::changes(&before.rows, &report.rows));
+    let fine = match (&baseline, &changes) {
+        (Some(before), Some(changes)) => compare(before, changes, args.max_regress),
+        _ => true,
+    };
+    page::write(&folder, &report, changes.as_deref().unwrap_or_default(), args.max_regress)?;
     summarize(&report.rows, &folder);
     Ok(fine)
 }
@@ -105,10 +116,9 @@ fn measure(program: &Program, pass: u32, args: &BenchArgs, scratch: &Path) -> Re
 }
 
 /// Says what changed. True when nothing got worse by more than `allowed` percent.
-fn compare(before: &Report, now: &Report, allowed: f64) -> bool {
-    let changes = baseline::changes(&before.rows, &now.rows);
+fn compare(before: &Report, changes: &[baseline::Change], allowed: f64) -> bool {
     let mut fine = true;
-    for change in &changes {
+    for change in changes {
         let worse = change.worse_by > allowed;
         fine = fine && !worse;
         let word = if worse {
@@ -137,9 +147,10 @@ fn summarize(rows: &[Row], folder: &Path) {
         line(&format!("missed: {} is {value} {}, the goal is {goal}", row.id(), row.unit));
     }
     line(&format!(
-        "{} rows, {reached} goals reached, {} missed; report in {}",
+        "{} rows, {reached} goals reached, {} missed; report in {}, page in {}",
         rows.len(),
         missed.len(),
-        folder.join("bench.json").display()
+        folder.join("bench.json").display(),
+        folder.join("index.html").display()
     ));
 }

@@ -19,6 +19,7 @@ pub(super) enum Phase {
     Load,
     Stress,
     Validation,
+    Fuzz,
     Loom,
 }
 
@@ -47,6 +48,7 @@ impl Phase {
             Self::Load => "load",
             Self::Stress => "stress",
             Self::Validation => "validation",
+            Self::Fuzz => "fuzz",
             Self::Loom => "loom",
         }
     }
@@ -64,6 +66,7 @@ impl Phase {
             Self::Load => "behaviour under more than can be served, in virtual time",
             Self::Stress => "storms of cancels, panics, kills and shrinks",
             Self::Validation => "the targets, on real traces where they are at hand",
+            Self::Fuzz => "readers of what others write, fed with what is wrong",
             Self::Loom => "every interleaving of the lock-free parts (by name, or --all)",
         }
     }

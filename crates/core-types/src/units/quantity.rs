@@ -69,8 +69,8 @@ fn suffixes(unit: UnitKind) -> &'static str {
         UnitKind::Bytes => {
             "Ki Mi Gi Ti Pi Ei, k M G T P E (each with or without a closing B), none"
         }
-        UnitKind::Millicores => "m (thousandths), none (whole cores), k",
-        UnitKind::Slots => "none, k, M, Ki, Mi",
+        UnitKind::Millicores => "m (thousandths), none or cores (whole cores), k",
+        UnitKind::Slots => "none or slots, k, M, Ki, Mi",
     }
 }
 
@@ -117,10 +117,11 @@ impl Scale {
     fn read(suffix: &str, unit: UnitKind) -> Option<Self> {
         let binary = |shift| Some(Self { shift, ten: 0 });
         let decimal = |ten| Some(Self { shift: 0, ten });
-        let bare = if unit == UnitKind::Bytes {
-            suffix.strip_suffix('B').unwrap_or(suffix)
-        } else {
-            suffix
+        let bare = match (unit, suffix) {
+            (UnitKind::Bytes, _) => suffix.strip_suffix('B').unwrap_or(suffix),
+            // As amounts say themselves.
+            (UnitKind::Millicores, "core" | "cores") | (UnitKind::Slots, "slot" | "slots") => "",
+            _ => suffix,
         };
         match bare {
             "" => decimal(0),

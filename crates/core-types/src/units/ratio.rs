@@ -66,7 +66,8 @@ impl Ratio {
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:.1}", self.0 * 100.0);
+        // The largest ratios have no percents within a float.
+        let text = format!("{:.1}", (self.0 * 100.0).min(f64::MAX));
         f.pad(&format!("{}%", text.strip_suffix(".0").unwrap_or(&text)))
     }
 }

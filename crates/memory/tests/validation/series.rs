@@ -103,6 +103,20 @@ pub(crate) fn plimsoll(lives: &Lives) -> Score {
     score
 }
 
+/// What hindsight could do with one figure for all lives: the least that has no more violations
+/// than `violations`.
+pub(crate) fn clairvoyant_constant(lives: &Lives, violations: u32) -> Score {
+    let mut peaks: Vec<f64> = lives.iter().map(|life| life.1).collect();
+    peaks.sort_unstable_by(|a, b| b.total_cmp(a));
+    let told = peaks[(violations as usize).min(peaks.len() - 1)];
+    let mut score = Score::default();
+    // The first life is not judged for the others either: nothing is known before it.
+    for (_, needed) in &lives[1..] {
+        score.judge(told, *needed);
+    }
+    score
+}
+
 /// The series' lives; none of a file that holds something else.
 fn read(path: &Path) -> Option<Lives> {
     let name = path.file_name()?.to_str()?;
@@ -146,19 +160,39 @@ fn seconds(text: &str) -> Option<u64> {
     Some(days * DAY + hour * HOUR + minute * 60)
 }
 
-/// Mean slack and share of violations over all series of `folder`: ours, the recommender's, and how
-/// many series there are.
-pub(crate) fn compare(folder: &Path) -> ((f64, f64), (f64, f64), usize) {
+/// Mean slack, and mean share of violations, over all series.
+pub(crate) type Means = (f64, f64);
+
+/// What was compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comparison {
+    pub(crate) own: Means,
+    pub(crate) vpa: Means,
+    /// One figure for all lives of a series, chosen in hindsight at the recommender's violations.
+    pub(crate) constant: Means,
+    pub(crate) series: usize,
+}
+
+/// Compares over all series of `folder` that have more than a day of lives.
+pub(crate) fn compare(folder: &Path) -> Comparison {
     let mut files: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let all: Vec<Lives> = files.iter().filter_map(|path| read(path)).collect();
-    let long = all.iter().filter(|lives| lives.len() > 24);
-    let scores: Vec<_> = long.map(|lives| (plimsoll(lives), vpa(lives))).collect();
-    let mean = |of: &dyn Fn(&(Score, Score)) -> f64| {
-        scores.iter().map(of).sum::<f64>() / scores.len() as f64
-    };
-    let own = (mean(&|(own, _)| own.slack()), mean(&|(own, _)| own.violations()));
-    let theirs = (mean(&|(_, vpa)| vpa.slack()), mean(&|(_, vpa)| vpa.violations()));
-    (own, theirs, scores.len())
+    let long: Vec<_> = all.iter().filter(|lives| lives.len() > 24).collect();
+    let vpa: Vec<_> = long.iter().map(|lives| vpa(lives)).collect();
+    let own: Vec<_> = long.iter().map(|lives| plimsoll(lives)).collect();
+    let constant = long.iter().zip(&vpa).map(|(l, vpa)| clairvoyant_constant(l, vpa.violations));
+    let constant: Vec<_> = constant.collect();
+    Comparison {
+        own: means(&own),
+        vpa: means(&vpa),
+        constant: means(&constant),
+        series: long.len(),
+    }
+}
+
+fn means(scores: &[Score]) -> Means {
+    let mean = |of: fn(&Score) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
+    (mean(Score::slack), mean(Score::violations))
 }

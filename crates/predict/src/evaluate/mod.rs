@@ -57,7 +57,7 @@ struct Plimsoll(Forecaster);
 
 impl Contender for Plimsoll {
     fn observe(&mut self, step: u64, value: Option<f64>) {
-        let interval = self.0.interval().as_nanos() as u64;
+        let interval = self.0.config().interval.as_nanos() as u64;
         self.0.observe(Timestamp::from_nanos((step + 1).saturating_mul(interval)), value);
     }
 

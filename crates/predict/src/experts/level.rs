@@ -1,10 +1,10 @@
 //! Experts that know no season: the last value, moving averages, running medians, damped trend.
 //!
-//! The averages are Brown's exponential smoothing (1959), the trend is the damped one of
-//! Gardner and others ("Forecasting trends in time series", 1985). A running median is an average whose every
-//! step is cut to a share of the mean deviation (Huber's M-estimator by stochastic approximation),
-//! so that it follows where most values lie and not where the bursts are: where the loss is the
-//! absolute error, that is the better constant.
+//! The averages are Brown's exponential smoothing (1959), the trend is the damped one of Gardner
+//! and others ("Forecasting trends in time series", 1985). A running median is an average whose
+//! every step is cut to a share of the mean deviation (Huber's M-estimator by stochastic
+//! approximation), so that it follows where most values lie and not where the bursts are: where
+//! the loss is the absolute error, that is the better constant.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ const MEDIAN: f32 = 0.03;
 const HOLT_LEVEL: f32 = 0.5;
 const HOLT_TREND: f32 = 0.1;
 const HOLT_DAMP: f32 = 0.9;
-/// Deviations count up to this share of the mean deviation.
+/// The steps of a running median are cut at this share of the mean deviation.
 const CUT: f32 = 0.5;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,24 +26,30 @@ pub(crate) struct Levels {
     last: f32,
     fast: f32,
     slow: f32,
-    median: f32,
-    median_spread: f32,
-    long: f32,
-    long_spread: f32,
+    median: Median,
+    long: Median,
+    ever: Median,
     holt: f32,
     trend: f32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Median {
+    center: f32,
+    spread: f32,
 }
 
 impl Levels {
     pub(crate) fn learn(&mut self, value: f32, season: usize) {
         self.seen = self.seen.saturating_add(1);
         let start = 1.0 / self.seen as f32;
+        let cycle = 1.0 / season as f32;
         self.last = value;
         self.fast += FAST.max(start) * (value - self.fast);
         self.slow += SLOW.max(start) * (value - self.slow);
-        let long = (1.0 / season as f32).clamp(0.001, 0.02);
-        toward_median(&mut self.median, &mut self.median_spread, value, MEDIAN.max(start));
-        toward_median(&mut self.long, &mut self.long_spread, value, long.max(start));
+        self.median.learn(value, MEDIAN.max(start));
+        self.long.learn(value, cycle.clamp(0.001, 0.02).max(start));
+        self.ever.learn(value, (0.2 * cycle).max(start));
         let expected = self.holt + HOLT_DAMP * self.trend;
         let before = self.holt;
         self.holt = expected + HOLT_LEVEL.max(start) * (value - expected);
@@ -57,22 +63,37 @@ impl Levels {
         said[index::LAST] = self.last;
         said[index::FAST] = self.fast;
         said[index::SLOW] = self.slow;
-        said[index::MEDIAN] = self.median;
-        said[index::LONG] = self.long;
+        said[index::MEDIAN] = self.median.center;
+        said[index::LONG] = self.long.center;
+        said[index::CYCLE] = self.ever.center;
         // The sum of damped trends: φ + φ² + … + φ^h.
         let damped = HOLT_DAMP * (1.0 - power(HOLT_DAMP, ahead)) / (1.0 - HOLT_DAMP);
         said[index::HOLT] = self.holt + damped * self.trend;
     }
 }
 
-fn toward_median(center: &mut f32, spread: &mut f32, value: f32, rate: f32) {
-    let off = value - *center;
-    *spread += rate * (off.abs() - *spread);
-    if rate >= 0.5 {
-        *center += rate * off;
-    } else {
-        let cut = CUT * *spread;
+impl Levels {
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        for value in
+            [&mut self.last, &mut self.fast, &mut self.slow, &mut self.holt, &mut self.trend]
+        {
+            *value *= by;
+        }
+        for median in [&mut self.median, &mut self.long, &mut self.ever] {
+            median.center *= by;
+            median.spread *= by;
+        }
+    }
+}
+
+impl Median {
+    fn learn(&mut self, value: f32, rate: f32) {
+        let off = value - self.center;
+        self.spread += rate * (off.abs() - self.spread);
+        let cut = CUT * self.spread;
         // A cut average moves less than an uncut one; the factor makes their memory alike.
-        *center += 2.0 * rate * off.clamp(-cut, cut);
+        let step = if rate >= 0.5 { rate * off } else { 2.0 * rate * off.clamp(-cut, cut) };
+        self.center += step;
     }
 }

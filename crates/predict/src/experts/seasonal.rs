@@ -1,32 +1,58 @@
-//! Experts that know a season: its last cycle, a profile with a level, a week.
+//! Experts that know a season.
+//!
+//! | expert | says |
+//! |---|---|
+//! | seasonal naive | the value of one season ago |
+//! | profile | the mean of each phase (an average over cycles), and what is left of the latest deviation from it |
+//! | winters | the same profile over a fast level: additive Holt-Winters without trend (Winters, 1960) |
+//! | smooth | a coarse profile of running medians, which noise and bursts move little, over a level of about a season |
+//! | weekly | the smooth one and its deviation at each bin of the week |
+//! | cycle | the mean of the last cycles of a shorter season, where one was found besides |
 
 use serde::{Deserialize, Serialize};
 
 use super::{Predictions, index};
 use crate::num::power;
 
-/// Bins of the weekly profile: hours where the season is a day.
-const WEEK_BINS: usize = 168;
+/// Bins of the weekly profile: an hour and a half each where the season is a day.
+const WEEK_BINS: usize = 112;
+/// Bins of the coarse profile: half hours where the season is a day.
+const COARSE: usize = 48;
+/// How fast winters' level follows.
 const FAST_LEVEL: f32 = 0.2;
 /// How much of a deviation from the profile is left after a step.
 const PERSIST: f32 = 0.97;
+/// Deviations from the profile are cut at this many mean ones.
+const CUT: f32 = 8.0;
+/// The least share of a new cycle in the profile: about the last dozen cycles count.
+const PROFILE: f32 = 0.08;
+/// The share of the slow level that a whole cycle of deviation moves.
+const SLOW: f32 = 0.15;
+/// A phase of the coarse profile moves by this share of its deviation in a cycle.
+const COARSE_RATE: f32 = 0.1;
+const WEEK_RATE: f32 = 0.4;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seasonal {
     season: Option<usize>,
     /// A season besides, short enough that several of its cycles are remembered.
     cycle: Option<usize>,
-    /// The step that comes next.
+    /// The step that comes next, and the first one of the profile.
     next: u64,
+    begun: u64,
     /// The values of the last steps, the next one overwriting the oldest.
     ring: Box<[f32]>,
-    /// Seasonal deviation of each phase from the slow level.
     profile: Box<[f32]>,
-    week: Option<Box<[f32]>>,
-    cycle_start: u64,
+    coarse: Box<[f32]>,
+    /// How many values each bin of the coarse profile has seen, up to what matters.
+    coarse_seen: Box<[u8]>,
+    /// Deviation of each bin of the week from the coarse profile; empty without a week.
+    week: Box<[f32]>,
     slow: f32,
+    middle: f32,
     fast: f32,
     spread: f32,
+    coarse_spread: f32,
     correction: f32,
 }
 
@@ -36,13 +62,17 @@ impl Seasonal {
             season,
             cycle: None,
             next: 0,
+            begun: 0,
             ring: vec![0.0; longest + 1].into(),
             profile: vec![0.0; longest].into(),
-            week: week.then(|| vec![0.0; WEEK_BINS].into()),
-            cycle_start: 0,
+            coarse: vec![0.0; COARSE].into(),
+            coarse_seen: vec![0; COARSE].into(),
+            week: vec![0.0; if week { WEEK_BINS } else { 0 }].into(),
             slow: 0.0,
+            middle: 0.0,
             fast: 0.0,
             spread: 0.0,
+            coarse_spread: 0.0,
             correction: 0.0,
         }
     }
@@ -55,14 +85,40 @@ impl Seasonal {
         self.profile.len()
     }
 
-    /// The value `back` steps before the next one; `back` from one to the ring's length.
-    pub(crate) fn back(&self, back: usize) -> f32 {
-        let length = self.ring.len() as u64;
-        self.ring[((self.next + length - back as u64) % length) as usize]
+    /// The step that comes next.
+    pub(crate) const fn next_step(&self) -> u64 {
+        self.next
     }
 
+    /// The ring, and where its oldest value is.
     pub(crate) fn ring(&self) -> (&[f32], usize) {
         (&self.ring, (self.next % self.ring.len() as u64) as usize)
+    }
+
+    /// Whether it is as large as `fresh`, and its seasons fit.
+    pub(crate) fn fits(&self, fresh: &Self) -> bool {
+        let season =
+            |season: Option<usize>| season.is_none_or(|m| (1..=self.longest()).contains(&m));
+        self.ring.len() == fresh.ring.len()
+            && self.profile.len() == fresh.profile.len()
+            && self.coarse.len() == COARSE
+            && self.coarse_seen.len() == COARSE
+            && self.week.len() == fresh.week.len()
+            && self.begun <= self.next
+            && season(self.season)
+            && season(self.cycle)
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap(&self) -> usize {
+        let floats = self.ring.len() + self.profile.len() + self.coarse.len() + self.week.len();
+        4 * floats + self.coarse_seen.len()
+    }
+
+    /// The value `back` steps before the next one; `back` from one to the ring's length.
+    fn back(&self, back: usize) -> f32 {
+        let length = self.ring.len() as u64;
+        self.ring[((self.next + length - back as u64) % length) as usize]
     }
 
     /// Lets `steps` pass, a multiple of the season and the week, of which nothing is known.
@@ -70,12 +126,19 @@ impl Seasonal {
         let length = self.ring.len() as u64;
         self.ring.rotate_right((steps % length) as usize);
         self.next += steps;
-        self.cycle_start += steps;
+        self.begun += steps;
     }
 
-    /// The step that comes next.
-    pub(crate) const fn next_step(&self) -> u64 {
-        self.next
+    /// As if every value had been `by` times what it was.
+    pub(crate) fn scale(&mut self, by: f32) {
+        let Self { ring, profile, coarse, week, .. } = self;
+        for values in [ring, profile, coarse, week] {
+            values.iter_mut().for_each(|value| *value *= by);
+        }
+        let levels = [&mut self.slow, &mut self.middle, &mut self.fast, &mut self.correction];
+        for value in levels.into_iter().chain([&mut self.spread, &mut self.coarse_spread]) {
+            *value *= by;
+        }
     }
 
     pub(crate) fn set_cycle(&mut self, cycle: Option<usize>) {
@@ -84,67 +147,86 @@ impl Seasonal {
 
     /// Changes the season, and fills the profile from the cycles that are remembered.
     pub(crate) fn set_season(&mut self, season: usize) {
-        self.season = Some(season);
-        let known = (self.next.min(self.ring.len() as u64)) as usize;
-        let cycles = (known / season).max(1);
-        let used = (cycles * season).min(known);
-        let mean = (1..=used).map(|back| self.back(back)).sum::<f32>() / used.max(1) as f32;
-        for phase in 0..season {
-            self.profile[phase] = 0.0;
-        }
-        for back in 1..=used {
-            let phase = ((self.next - back as u64) % season as u64) as usize;
-            self.profile[phase] += (self.back(back) - mean) / cycles as f32;
-        }
-        self.slow = mean;
-        self.fast = mean;
-        self.correction = 0.0;
-        self.cycle_start = self.next - used as u64;
-        self.spread =
-            (1..=used).map(|back| (self.back(back) - mean).abs()).sum::<f32>() / used.max(1) as f32;
-    }
-
-    pub(crate) fn learn(&mut self, value: Option<f32>, filled: f32) {
-        let at = (self.next % self.ring.len() as u64) as usize;
-        self.ring[at] = filled;
-        let step = self.next;
-        self.next += 1;
-        let Some(season) = self.season else { return };
-        let Some(value) = value else { return };
-        let phase = (step % season as u64) as usize;
-        let age = step - self.cycle_start;
-        let cycles = (age / season as u64) as f32;
-        let slow_rate = (1.0 / (age as f32 + 1.0)).max(0.5 / season as f32);
-        let deviation = value - self.slow;
-        let off = deviation - self.profile[phase];
-        self.spread += (1.0 / (age as f32 + 1.0)).max(0.01) * (off.abs() - self.spread);
-        let cut = 2.0 * self.spread;
-        if cycles < 1.0 {
-            self.profile[phase] = deviation;
-            self.slow += slow_rate * deviation;
-        } else {
-            let rate = (1.0 / (cycles + 1.0)).max(0.12);
-            self.profile[phase] += rate * off.clamp(-cut, cut);
-            self.slow += slow_rate * off.clamp(-cut, cut);
-        }
-        self.fast += FAST_LEVEL * (value - self.profile[phase] - self.fast);
-        self.correction += 0.3 * (off - self.correction);
-        self.learn_week(step, season, off, cycles);
-    }
-
-    fn learn_week(&mut self, step: u64, season: usize, off: f32, cycles: f32) {
-        let Some(week) = &mut self.week else { return };
-        if cycles < 1.0 {
+        let known = self.next.min(self.ring.len() as u64) as usize;
+        let cycles = known / season;
+        if cycles == 0 || season > self.profile.len() {
             return;
         }
-        let bin = week_bin(step, season);
-        let per_bin = (season as f32 / 24.0).max(1.0);
-        let cut = 2.0 * self.spread;
-        week[bin] += 0.4 / per_bin * (off - week[bin]).clamp(-cut, cut);
+        self.season = Some(season);
+        let used = cycles * season;
+        self.begun = self.next - used as u64;
+        self.profile[..season].fill(0.0);
+        for back in 1..=used {
+            let phase = ((self.next - back as u64) % season as u64) as usize;
+            self.profile[phase] += self.back(back) / cycles as f32;
+        }
+        let bins = COARSE.min(season);
+        for bin in 0..bins {
+            let from = bin * season / bins;
+            let part = &self.profile[from..((bin + 1) * season / bins).max(from + 1)];
+            self.coarse[bin] = part.iter().sum::<f32>() / part.len() as f32;
+            self.coarse_seen[bin] = 4;
+        }
+        (self.slow, self.middle, self.fast, self.correction) = (0.0, 0.0, 0.0, 0.0);
+    }
+
+    /// Learns the next step's value, for which `filled` stands in where there is none.
+    pub(crate) fn learn(&mut self, value: Option<f32>, filled: f32) {
+        let step = self.next;
+        let length = self.ring.len() as u64;
+        self.ring[(step % length) as usize] = filled;
+        self.next += 1;
+        let Some(season) = self.season else { return };
+        let phase = (step % season as u64) as usize;
+        let age = step - self.begun;
+        let first = age < season as u64;
+        if first {
+            self.profile[phase] = filled;
+        }
+        let Some(value) = value else { return };
+        self.learn_coarse(phase, season, value);
+        if first {
+            return;
+        }
+        let off = value - self.slow - self.profile[phase];
+        let since = (age - season as u64) as f32;
+        self.spread += (1.0 / (since + 1.0)).max(0.01) * (off.abs() - self.spread);
+        let cut = CUT * self.spread;
+        let kept = off.clamp(-cut, cut);
+        let cycles = (age / season as u64) as f32;
+        self.profile[phase] += (1.0 / (cycles + 1.0)).max(PROFILE) * kept;
+        self.slow += SLOW / season as f32 * kept;
+        self.fast += FAST_LEVEL * (value - self.profile[phase] - self.fast);
+        self.correction += 0.3 * (off - self.correction);
+        self.learn_week(step, phase, season, value);
+    }
+
+    fn learn_coarse(&mut self, phase: usize, season: usize, value: f32) {
+        let bins = COARSE.min(season);
+        let bin = phase * bins / season;
+        let seen = self.coarse_seen[bin].saturating_add(1);
+        self.coarse_seen[bin] = seen;
+        let off = value - self.slow - self.coarse[bin];
+        self.middle += (off - self.middle) / season as f32;
+        let known = (self.next - self.begun) as f32;
+        self.coarse_spread += (1.0 / known).max(0.01) * (off.abs() - self.coarse_spread);
+        let cut = self.coarse_spread;
+        let rate = (1.0 / f32::from(seen)).max(COARSE_RATE * bins as f32 / season as f32);
+        self.coarse[bin] += if seen < 4 { rate * off } else { 2.0 * rate * off.clamp(-cut, cut) };
+    }
+
+    fn learn_week(&mut self, step: u64, phase: usize, season: usize, value: f32) {
+        let off = value - self.slow - self.smooth(phase, season);
+        let Some(hour) = self.week.get_mut(week_bin(step, season)) else { return };
+        let rate = WEEK_RATE / (season as f32 * 7.0 / WEEK_BINS as f32).max(1.0);
+        let cut = self.coarse_spread;
+        *hour += rate * (off - *hour).clamp(-cut, cut);
     }
 
     pub(crate) fn predict(&self, ahead: usize, said: &mut Predictions) {
-        said[index::CYCLE] = self.mean_of_cycles(ahead).unwrap_or(said[index::SLOW]);
+        if let Some(mean) = self.mean_of_cycles(ahead) {
+            said[index::CYCLE] = mean;
+        }
         let Some(season) = self.season.filter(|season| self.next >= *season as u64) else {
             for k in index::OF_SEASON {
                 said[k] = said[index::SLOW];
@@ -153,15 +235,14 @@ impl Seasonal {
         };
         let step = self.next - 1 + ahead as u64;
         let phase = (step % season as u64) as usize;
+        let left = power(PERSIST, ahead) * self.correction;
+        let (profile, smooth) = (self.profile[phase], self.slow + self.smooth(phase, season));
+        let week = self.week.get(week_bin(step, season)).copied().unwrap_or_default();
         said[index::SEASONAL_NAIVE] = self.cycle_ago(ahead, season, 1);
-        let left = power(PERSIST, ahead);
-        let profile = self.profile[phase];
-        said[index::PROFILE] = self.slow + profile + left * self.correction;
+        said[index::PROFILE] = self.slow + profile + left;
         said[index::WINTERS] = self.fast + profile;
-        let smooth = self.smooth(phase, season);
-        said[index::SMOOTH] = self.slow + smooth + left * self.correction;
-        let week = self.week.as_ref().map_or(0.0, |week| week[week_bin(step, season)]);
-        said[index::WEEKLY] = self.slow + smooth + week;
+        said[index::SMOOTH] = smooth + self.middle + left;
+        said[index::WEEKLY] = smooth + week;
     }
 
     /// What was so many cycles before the step `ahead` (one is the latest that is known).
@@ -169,27 +250,27 @@ impl Seasonal {
         self.back(((ahead - 1) / season + cycles) * season + 1 - ahead)
     }
 
-    /// The mean of up to four cycles at the phase of the step `ahead`, in the season besides or,
-    /// where there is none, in the season.
+    /// The mean of up to four cycles at the phase of the step `ahead`, in the season besides, else
+    /// in the season where several of its cycles are remembered.
     fn mean_of_cycles(&self, ahead: usize) -> Option<f32> {
-        let season = self.cycle.or(self.season)?;
-        let known = (self.next as usize).min(self.ring.len());
+        let repeated = self.season.filter(|season| 2 * season <= self.ring.len());
+        let season = self.cycle.or(repeated)?;
+        let known = self.next.min(self.ring.len() as u64) as usize;
         let cycles = (known / season).min(4);
-        if cycles == 0 {
-            return None;
-        }
-        // The phase ahead of a cycle's start may lie in one cycle more than are whole.
         let sum: f32 = (1..=cycles).map(|k| self.cycle_ago(ahead, season, k)).sum();
-        Some(sum / cycles as f32)
+        (cycles > 0).then(|| sum / cycles as f32)
     }
 
+    /// The coarse profile, by straight lines between the middles of its bins.
     fn smooth(&self, phase: usize, season: usize) -> f32 {
-        let half = (season / 48).min(6);
-        let mut sum = 0.0;
-        for k in 0..=2 * half {
-            sum += self.profile[(phase + season + k - half) % season];
+        let bins = COARSE.min(season);
+        if bins == season {
+            return self.coarse[phase];
         }
-        sum / (2 * half + 1) as f32
+        let at = (phase as f32 + 0.5) * bins as f32 / season as f32 - 0.5 + bins as f32;
+        let low = at as usize;
+        let part = at - low as f32;
+        (1.0 - part) * self.coarse[low % bins] + part * self.coarse[(low + 1) % bins]
     }
 }
 

@@ -111,7 +111,9 @@ pub struct ModelFile {
 /// What a load is estimated to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// The weights. Where they are mapped and not read, these are pages of the file.
+    /// The weights. Where they are mapped and not read, these are pages of the file; an engine
+    /// that rearranges them for its processor holds a second copy, which no header tells of and
+    /// the first measurement does.
     pub weights: Bytes,
     /// Keys and values; none where the file does not tell.
     pub kv_cache: Option<Bytes>,

@@ -1,0 +1,76 @@
+//! Which season a forecaster goes by.
+
+use crate::config::{ForecasterConfig, SeasonSpec};
+use crate::node::NODES;
+use crate::spread::Spread;
+
+use super::Forecaster;
+
+/// A day, in nanoseconds.
+const DAY: u128 = 86_400 * 1_000_000_000;
+/// A season is looked for at each so manyth step.
+const LOOK_EVERY: u64 = 8;
+/// The season that horizons are set for as long as none is known.
+pub(super) const UNKNOWN: usize = 144;
+
+impl Forecaster {
+    pub(super) fn find_season(&mut self) {
+        if self.config.season != SeasonSpec::Auto || !self.step.is_multiple_of(LOOK_EVERY) {
+            return;
+        }
+        let found = self.finder.find();
+        if let Some(day) = self.day() {
+            // The calendar's season stays; a shorter one that is found besides has its own expert.
+            self.found = if self.finder.confirms() { Some(day) } else { found };
+            self.experts.seasonal.set_cycle(found);
+            return;
+        }
+        let Some(found) = found else { return };
+        let known = self.experts.seasonal.season();
+        if known == Some(found) || known.is_some_and(|known| !self.finder.better(found, known)) {
+            return;
+        }
+        self.found = Some(found);
+        self.experts.seasonal.set_season(found);
+        self.spread = Spread::new();
+        for (place, ahead) in horizons(found).into_iter().enumerate() {
+            if self.nodes[place].ahead == ahead {
+                self.nodes[place].doubt();
+            } else {
+                self.nodes[place].move_to(place, ahead);
+            }
+        }
+    }
+
+    /// A day in steps, where it is a season that there is memory for.
+    pub(crate) fn day(&self) -> Option<usize> {
+        day_of(&self.config)
+    }
+
+    /// The season that was found or given, in steps.
+    pub const fn season(&self) -> Option<usize> {
+        self.found
+    }
+
+    /// The horizons for which weights and tails are learnt, in steps.
+    pub fn tracked(&self) -> [usize; NODES] {
+        std::array::from_fn(|place| self.nodes[place].ahead)
+    }
+}
+
+/// A day in steps, where it is a season that fits.
+pub(super) fn day_of(config: &ForecasterConfig) -> Option<usize> {
+    let interval = config.interval.as_nanos();
+    let steps = usize::try_from((DAY + interval / 2) / interval).ok()?;
+    (12..=config.max_season).contains(&steps).then_some(steps)
+}
+
+/// The tracked horizons for a season: 1, 4, 12, a sixth and a whole of it, made distinct.
+pub(super) fn horizons(season: usize) -> [usize; NODES] {
+    let mut all = [1, 4, 12, (season / 6).max(1), season];
+    all.sort_unstable();
+    for k in 1..NODES {
+        all[k] = all[k].max(all[k - 1] + 1);
+    }
+    all
+}
