@@ -65,10 +65,8 @@ fn table(folder: &Path, named: &[String]) -> Result<String, Box<dyn std::error::
         table.push_str(line);
         table.push('\n');
     };
-    add(
-        "| trace | capacity | entries | best fixed | its hits | adaptive | regret | Belady | switches |",
-    );
-    add("|---|--:|--:|---|--:|--:|--:|--:|--:|");
+    add("| trace | capacity | entries | best fixed | its hits | adaptive | regret | Belady |");
+    add("|---|--:|--:|---|--:|--:|--:|--:|");
     let mut regrets = Vec::new();
     let names = if named.is_empty() { names(folder)? } else { named.to_vec() };
     for name in names {
@@ -107,9 +105,9 @@ fn cell(
     });
     let best = fixed.max_by(|a, b| a.value.total_cmp(&b.value)).ok_or("no fixed policy")?;
     let hits = best.value * 100.0;
-    let (regret, switches) = (hits - adaptive, report.switches.len());
+    let regret = hits - adaptive;
     let line = format!(
-        "| {name} | {capacity} | {} | {} | {hits:.2} | {adaptive:.2} | {regret:.2} | {belady:.2} | {switches} |",
+        "| {name} | {capacity} | {} | {} | {hits:.2} | {adaptive:.2} | {regret:.2} | {belady:.2} |",
         report.capacity, best.labels["policy"],
     );
     Ok((line, regret))

@@ -33,8 +33,8 @@ use plimsoll_core_types::CachePolicy;
 /// trace and capacity. LIRS is first because it loses least where a
 /// series is too short to learn from.
 pub const CANDIDATES: [CachePolicy; 6] = [
-    CachePolicy::S3Fifo,
     CachePolicy::Lirs,
+    CachePolicy::S3Fifo,
     CachePolicy::WideTinyLfu,
     CachePolicy::WindowTinyLfu,
     CachePolicy::Arc,

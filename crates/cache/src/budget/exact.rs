@@ -15,33 +15,29 @@ pub(super) fn fill(shares: &[Share], room: u64) -> Vec<u64> {
     let unit = room.div_ceil(UNITS).max(1);
     let units = (room / unit) as usize;
     let options: Vec<_> = shares.iter().map(|share| options(share, unit, units)).collect();
-    let mut best = vec![0.0_f64; units + 1];
-    let mut choices: Vec<Vec<u32>> = Vec::with_capacity(shares.len());
+    // The least cost of the first so many caches, by the units that they have together.
+    let mut stages = vec![vec![0.0_f64; units + 1]];
     for options in &options {
+        let before = &stages[stages.len() - 1];
         let mut next = vec![f64::INFINITY; units + 1];
-        let mut choice = vec![0_u32; units + 1];
-        for (index, (taken, _, cost)) in options.iter().enumerate() {
-            let reached = next[*taken..].iter_mut().zip(&mut choice[*taken..]).zip(&best);
-            for ((next, choice), before) in reached {
-                if before + cost < *next {
-                    (*next, *choice) = (before + cost, index as u32);
-                }
+        for (taken, _, cost) in options {
+            for (next, before) in next[*taken..].iter_mut().zip(before) {
+                *next = next.min(before + cost);
             }
         }
-        best = next;
-        choices.push(choice);
+        stages.push(next);
     }
     let mut left = units;
-    let mut capacities: Vec<u64> = options
-        .iter()
-        .zip(&choices)
-        .rev()
-        .map(|(options, choice)| {
-            let (taken, capacity, _) = options[choice[left] as usize];
-            left -= taken;
-            capacity
-        })
-        .collect();
+    let mut capacities: Vec<u64> = Vec::with_capacity(shares.len());
+    for (options, before) in options.iter().zip(&stages).rev() {
+        // The option by which the least cost was reached is the one that reaches it again.
+        let total = |(taken, _, cost): &&(usize, u64, f64)| before[left - taken] + cost;
+        let fits = options.iter().filter(|(taken, _, _)| *taken <= left);
+        let best = fits.min_by(|a, b| total(a).total_cmp(&total(b)));
+        let (taken, capacity) = best.map_or((0, 0), |(taken, capacity, _)| (*taken, *capacity));
+        left -= taken;
+        capacities.push(capacity);
+    }
     capacities.reverse();
     capacities
 }

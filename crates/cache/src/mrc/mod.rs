@@ -373,7 +373,7 @@ mod tests {
     fn many_keys_are_sampled() {
         let mut builder = CurveBuilder::new(1000);
         let keys = skewed(60_000, 20_000.0);
-        for key in keys {
+        for key in &keys {
             builder.access(*key);
         }
         assert!(builder.rate().get() < 0.2 && builder.last.len() <= 1000);

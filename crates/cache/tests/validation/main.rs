@@ -3,11 +3,15 @@
 //! By default the small traces, so that a debug run takes seconds; `PLIMSOLL_SCALE=10` adds more.
 //! The table of all is made by the example `regret`.
 
+mod analysis;
+mod prefixes;
+mod residency;
+
 use plimsoll_cache::adapt::Switch;
 use plimsoll_cache::policy::{MODELLED, simulate};
 use plimsoll_cache::replay::{Engine, Trace, adapt};
-use plimsoll_core_types::Reason;
-use plimsoll_testkit::{scale, skip, trace};
+use plimsoll_core_types::{Better, Reason, Row};
+use plimsoll_testkit::{report, scale, skip, trace};
 
 const SMALL: [&str; 4] = ["lirs_gli", "lirs_multi1", "lirs_multi2", "lirs_2_pools"];
 const MORE: [&str; 6] = [
@@ -27,6 +31,7 @@ fn load(test: &str, name: &str) -> Option<Trace> {
 }
 
 struct Cell {
+    capacity: u64,
     best: f64,
     adaptive: f64,
     switches: Vec<Switch>,
@@ -37,7 +42,7 @@ fn cell(trace: &Trace, capacity: u64) -> Cell {
     let best = fixed.map(|outcome| outcome.hit_ratio().get()).fold(0.0, f64::max) * 100.0;
     let (outcome, cache) = adapt(trace, capacity, Engine::Exact);
     let adaptive = outcome.hit_ratio().get() * 100.0;
-    Cell { best, adaptive, switches: cache.switches().to_vec() }
+    Cell { capacity, best, adaptive, switches: cache.switches().to_vec() }
 }
 
 fn cells(trace: &Trace) -> Vec<Cell> {
@@ -56,6 +61,14 @@ fn online_regret_stays_below_half_a_point_on_average() {
         for cell in cells(&trace) {
             let regret = cell.best - cell.adaptive;
             assert!(regret < 2.0, "{name}: {:.2} of {:.2}", cell.adaptive, cell.best);
+            let capacity = cell.capacity.to_string();
+            let row = |policy: &str, hits: f64| {
+                Row::new("cache.hit_ratio", hits / 100.0, "ratio", Better::Higher)
+                    .label("trace", name)
+                    .label("capacity", &capacity)
+                    .label("policy", policy)
+            };
+            report(&row("adaptive", cell.adaptive).peer("best-fixed", cell.best / 100.0));
             regrets.push(regret);
         }
     }
@@ -63,6 +76,10 @@ fn online_regret_stays_below_half_a_point_on_average() {
         return;
     }
     let mean = regrets.iter().sum::<f64>() / regrets.len() as f64;
+    let most = regrets.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let row = |name, value, goal| Row::new(name, value, "points", Better::Lower).goal(goal);
+    report(&row("cache.regret_mean", mean, 0.5));
+    report(&row("cache.regret_max", most, 1.0));
     assert!(mean <= 0.5, "{mean:.3} points over {} cells", regrets.len());
 }
 
