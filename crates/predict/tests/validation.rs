@@ -172,8 +172,8 @@ fn provisioning_by_forecast_wastes_less_than_the_clairvoyant_static_peak() {
 
 /// Moments in the notation of the files, in their own time.
 fn moments(text: &[&str]) -> Vec<Timestamp> {
-    let rows: String = text.iter().map(|moment| format!("{moment},0\n")).collect();
-    let samples = read_csv(&format!("timestamp,value\n{rows}"), None).unwrap();
+    let rows = text.join(",0\n");
+    let samples = read_csv(&format!("timestamp,value\n{rows},0\n"), None).unwrap();
     samples.into_iter().map(|(at, _)| at).collect()
 }
 
