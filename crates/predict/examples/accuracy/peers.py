@@ -43,8 +43,8 @@ def models():
         "SeasonalNaive": lambda season: SeasonalNaive(season_length=season),
         "AutoETS": lambda season: AutoETS(model="ZZN"),
         "AutoTheta": lambda season: AutoTheta(season_length=season),
-        "AutoARIMA": lambda season: AutoARIMA(seasonal=False),
         "HoltWinters": lambda season: HoltWinters(season_length=season),
+        "AutoARIMA": lambda season: AutoARIMA(seasonal=False),
     }
 
 
