@@ -35,7 +35,7 @@ fn grown(steps: u64) -> Forecaster {
 #[test]
 fn nothing_is_allocated_after_it_was_made() {
     let mut forecaster = grown(0);
-    let cost = Cost { under: 19.0, over: 1.0, lead: Duration::from_secs(600) };
+    let cost = Cost { under: 19.0, over: 1.0, lead: Duration::from_mins(10) };
     let count = allocations(|| {
         for step in 0..3_000 {
             observe(&mut forecaster, step);

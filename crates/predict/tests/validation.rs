@@ -1,13 +1,14 @@
 //! What the forecasts are worth on real series. Everything is deterministic; the data is not part
 //! of the project, and where it is absent the tests say that they did not run.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll_core_types::{Better, Row, Timestamp};
 use plimsoll_predict::evaluate::{EvaluateOptions, Evaluation, Series, evaluate, read_csv};
-use plimsoll_predict::{Backtest, ForecasterConfig, Sizer, SizingConfig};
+use plimsoll_predict::{Backtest, Forecaster, ForecasterConfig, Intake, Sizer, SizingConfig};
 use plimsoll_testkit::{report, trace};
 
 /// Coverage is judged on series of so many points or more.
@@ -87,8 +88,8 @@ fn forecasts_of_the_shared_series_are_accurate_and_calibrated() {
         .collect();
     let goals = [Some(0.80), None, Some(0.84), Some(0.75)];
     // What is reached, with a margin for what changes in a digit that does not matter.
-    let held = [0.77, 0.71, 0.66, 0.81];
-    let covered = [0.95, 0.95, 0.90, 0.15];
+    let held = [0.77, 0.70, 0.65, 0.80];
+    let covered = [0.95, 0.95, 0.90, 0.25];
     for (place, horizon) in HORIZONS.into_iter().enumerate() {
         let own = geometric_mean(&relative(&found, "plimsoll", place));
         let mut row = Row::new("predict.rel_mae", own, "ratio", Better::Lower);
@@ -112,7 +113,7 @@ fn forecasts_of_the_shared_series_are_accurate_and_calibrated() {
     let mut row = Row::new("predict.coverage_ok_share", share, "ratio", Better::Higher);
     row.goal = Some(0.95);
     report(&row.label("horizon", "path"));
-    assert!(share >= 0.35, "{share}");
+    assert!(share >= 0.43, "{share}");
     for (_, found) in &found {
         let [own, seasonal] = ["plimsoll", "seasonal-naive"]
             .map(|model| found.get(model, found.season).map_or(f64::NAN, |score| score.mae));
@@ -167,4 +168,72 @@ fn provisioning_by_forecast_wastes_less_than_the_clairvoyant_static_peak() {
         assert!(saved >= least, "{name} at {steps}: {saved} saved");
         assert!(lost <= 0.00105, "{name} at {steps}: {lost} lost");
     }
+}
+
+/// Moments in the notation of the files, in their own time.
+fn moments(text: &[&str]) -> Vec<Timestamp> {
+    let rows = text.join(",0\n");
+    let samples = read_csv(&format!("timestamp,value\n{rows},0\n"), None).unwrap();
+    samples.into_iter().map(|(at, _)| at).collect()
+}
+
+/// What happened inside and outside of the windows in which series are known to have misbehaved.
+#[derive(Default)]
+struct Labelled {
+    steps: [f64; 2],
+    alarms: [f64; 2],
+    /// Error inside, relative to the last value's, of each series.
+    relative: Vec<f64>,
+}
+
+impl Labelled {
+    fn replay(&mut self, path: &Path, windows: &[(Timestamp, Timestamp)]) {
+        let samples = read_csv(&text(path), None).unwrap();
+        let mut config = ForecasterConfig::new(Series::from_samples(&samples).unwrap().interval());
+        config.floor = None;
+        let mut forecaster = Forecaster::new(config).unwrap();
+        let (mut last, mut own, mut naive) = (None::<f64>, 0.0, 0.0);
+        for (step, (at, value)) in samples.iter().enumerate() {
+            let said = forecaster.point(1);
+            // Labels in the first tenth are not to be noticed by anybody who begins there.
+            if forecaster.observe(*at, *value) != Intake::Learnt || step < samples.len() / 10 {
+                continue;
+            }
+            let inside = windows.iter().any(|(from, to)| (*from..=*to).contains(at));
+            self.steps[usize::from(inside)] += 1.0;
+            if forecaster.drifted() == Some(config.interval) {
+                self.alarms[usize::from(inside)] += 1.0;
+            }
+            if let (Some(said), Some(last), Some(value), true) = (said, last, *value, inside) {
+                own += (said - value).abs();
+                naive += (last - value).abs();
+            }
+            last = *value;
+        }
+        if naive > 0.0 {
+            self.relative.push(own / naive);
+        }
+    }
+}
+
+#[test]
+fn known_trouble_is_noticed_and_lived_through() {
+    let Some(labels) = trace("predict.drift", "series/nab_anomaly_windows.json") else { return };
+    let labels: BTreeMap<String, Vec<[String; 2]>> = serde_json::from_str(&text(&labels)).unwrap();
+    let mut all = Labelled::default();
+    for (name, windows) in labels.iter().filter(|(_, windows)| !windows.is_empty()) {
+        let Some(path) = trace("predict.drift", &format!("series/{name}.csv.gz")) else { return };
+        let ends = windows.iter().map(|[from, to]| moments(&[from, to]));
+        let windows: Vec<_> = ends.map(|ends| (ends[0], ends[1])).collect();
+        all.replay(&path, &windows);
+    }
+    let [outside, inside] = [0, 1].map(|place| all.alarms[place] / all.steps[place]);
+    report(&Row::new("predict.drift_alarms_inside", inside / outside, "times", Better::Higher));
+    let quiet = Row::new("predict.drift_false_alarms", outside * 1e4, "per 10,000", Better::Lower);
+    report(&quiet);
+    let relative = geometric_mean(&all.relative);
+    report(&Row::new("predict.drift_rel_mae", relative, "ratio", Better::Lower));
+    assert!(inside > 5.0 * outside, "{:?} alarms in {:?} steps", all.alarms, all.steps);
+    assert!(outside < 2e-4, "{outside}");
+    assert!(relative < 0.95, "{relative}");
 }

@@ -45,14 +45,14 @@ pub struct Skill {
 impl Forecaster {
     /// Whether to trust the forecasts.
     pub fn health(&self) -> ForecastHealth {
+        let ago = self.drifted.map(|at| self.step.saturating_sub(at));
+        if let Some(ago) = ago.filter(|ago| *ago <= DRIFTING) {
+            return ForecastHealth::Drifting { samples_ago: ago as usize };
+        }
         let scored = self.nodes[0].losses.scored as usize;
         let seen = usize::try_from(self.seen).unwrap_or(usize::MAX);
         if scored < SCORED {
             return ForecastHealth::Learning { seen, needed: SCORED + 1 };
-        }
-        let ago = self.drifted.map(|at| self.step.saturating_sub(at));
-        if let Some(ago) = ago.filter(|ago| *ago <= DRIFTING) {
-            return ForecastHealth::Drifting { samples_ago: ago as usize };
         }
         let relative_error = self.relative_error().unwrap_or(1.0);
         if relative_error < SKILL {

@@ -67,7 +67,7 @@ pub struct Forecaster {
 const LAST_STEP: u64 = 1 << 62;
 
 /// The two-sided test alarms past this sum of normalised errors.
-const ALARM: f32 = 50.0;
+const ALARM: f32 = 25.0;
 
 impl Forecaster {
     /// A forecaster that has seen nothing.
