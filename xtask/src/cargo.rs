@@ -22,6 +22,9 @@ pub(crate) struct Package {
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
+    /// What `[package.metadata]` holds, if anything.
+    #[serde(default)]
+    pub(crate) metadata: serde_json::Value,
 }
 
 /// One line of a package's dependencies, of whatever kind.

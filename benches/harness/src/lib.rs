@@ -77,9 +77,14 @@ pub fn wanted(name: &str) -> bool {
 pub fn emit(row: &Row) {
     write(&serde_json::to_string(row).expect("a row is plain data"));
     let peers: Vec<_> =
-        row.peers.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-    let (name, labels, value, unit) = (&row.name, &row.labels, row.value, &row.unit);
-    say(&format!("{name} {labels:?}: {value:.4} {unit}; {}", peers.join(", ")));
+        row.peers.iter().map(|(name, value)| format!("{name} {}", figure(*value))).collect();
+    let (name, labels, unit) = (&row.name, &row.labels, &row.unit);
+    say(&format!("{name} {labels:?}: {} {unit}; {}", figure(row.value), peers.join(", ")));
+}
+
+/// Four digits after the point, or four that tell something.
+fn figure(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.01 { format!("{value:.3e}") } else { format!("{value:.4}") }
 }
 
 /// The row named `row` (with its labels) should reach `value`.

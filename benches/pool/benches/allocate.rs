@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plimsoll_bench::{Better, Contender, Row, contest, emit, size, wanted};
 use plimsoll_bench_pool::{Bb8, Deadpool, Peer, Semaphored, median, runtime, timed};
 use plimsoll_core_types::{
-    Bytes, ConsumerId, ResourcePool as _, ResourceRequest, ResourceVector, SystemClock,
+    Bytes, ConsumerId, ResourcePool, ResourceRequest, ResourceVector, SystemClock,
 };
 use plimsoll_pool::{LedgerConfig, LedgerPool};
 use tokio::runtime::Runtime;
@@ -36,7 +36,8 @@ fn peer<P: Peer>(runtime: &Runtime, count: u32) -> Contender<'_> {
     (P::NAME, Box::new(spin))
 }
 
-fn ledger(runtime: &Runtime, count: u32) -> Contender<'_> {
+/// A lease by turns taken and given back, through the interface's trait object or without it.
+fn ledger(runtime: &Runtime, count: u32, through_trait: bool) -> Contender<'_> {
     let whole = ResourceVector::new().with_memory(Bytes::new(SLOTS as u64));
     let clock = Arc::new(SystemClock::new());
     let pool = LedgerPool::new(whole, LedgerConfig::default(), clock).expect("a config");
@@ -44,10 +45,18 @@ fn ledger(runtime: &Runtime, count: u32) -> Contender<'_> {
     let consumer = ConsumerId::new("bench").expect("a name");
     let request = ResourceRequest::new(consumer, one).expect("an amount");
     let spin = move || {
-        nanos(runtime, count, async || {
-            let lease = pool.allocate(request.clone()).await.expect("it fits");
-            black_box(pool.release(lease).await).expect("it is held");
-        })
+        if through_trait {
+            let pool: &dyn ResourcePool = &pool;
+            nanos(runtime, count, async || {
+                let lease = pool.allocate(request.clone()).await.expect("it fits");
+                black_box(pool.release(lease).await).expect("it is held");
+            })
+        } else {
+            nanos(runtime, count, async || {
+                let lease = pool.allocate(request.clone()).await.expect("it fits");
+                black_box(lease.release()).expect("it is held");
+            })
+        }
     };
     ("ledger", Box::new(spin))
 }
@@ -60,15 +69,21 @@ fn main() {
     let (rounds, count) = size((60, 20_000), (2, 200));
     let runtime = runtime();
     let mut contenders = [
-        ledger(&runtime, count),
+        ledger(&runtime, count, true),
+        ledger(&runtime, count, false),
         peer::<Deadpool>(&runtime, count),
         peer::<Bb8>(&runtime, count),
         peer::<Semaphored>(&runtime, count),
     ];
     let figures = contest(rounds, &mut contenders);
-    let [own, deadpool, bb8, semaphore] = [0, 1, 2, 3].map(|at: usize| median(&figures[at]));
+    let [own, unboxed, deadpool, bb8, semaphore] =
+        [0, 1, 2, 3, 4].map(|at: usize| median(&figures[at]));
     let row = Row::new(ROW, own, "ns", Better::Lower);
-    emit(
-        &row.peer(Deadpool::NAME, deadpool).peer(Bb8::NAME, bb8).peer(Semaphored::NAME, semaphore),
-    );
+    for row in [row.clone(), Row { value: unboxed, ..row }.label("through", "LedgerPool")] {
+        emit(
+            &row.peer(Deadpool::NAME, deadpool)
+                .peer(Bb8::NAME, bb8)
+                .peer(Semaphored::NAME, semaphore),
+        );
+    }
 }

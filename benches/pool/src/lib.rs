@@ -3,6 +3,7 @@
 
 mod floor;
 mod peers;
+mod relay;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ pub use peers::{
     ArrayQueued, Bb8, Deadpool, Fastpool, Mobc, Numbers, Own, OwnFull, Queued, Semaphored, own,
     own_full,
 };
+pub use relay::{Baton, Budget, Relay};
 
 /// A pool that is compared. Cloning gives another handle.
 pub trait Peer: Clone + Send + Sync + 'static {

@@ -72,7 +72,7 @@ pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>) -> std::io::
 
 async fn models(State(front): State<Arc<Front>>) -> Response {
     let model = |id: &ModelId| json!({ "id": id, "object": "model", "owned_by": "plimsoll" });
-    let data: Vec<_> = front.engines.ids().map(model).collect();
+    let data: Vec<_> = front.engines.ids().iter().map(model).collect();
     Json(json!({ "object": "list", "data": data })).into_response()
 }
 
@@ -103,18 +103,18 @@ impl Front {
         let model = self
             .engines
             .model(id)
-            .ok_or_else(|| ApiError::unknown_model(id, &self.engines.names()))?;
+            .ok_or_else(|| ApiError::unknown_model(id.as_str(), &self.engines.names()))?;
         let key = (id.clone(), request.input.texts().join("\u{0}"));
         if let Some(answer) = self.answers.get(&key) {
             return Ok((Source::Cache, answer));
         }
-        self.engines.note_arrival(model);
+        self.engines.note_arrival(&model);
         let deadline = begun + self.within;
         let _permit =
             self.admission.admit(Priority::Normal, Some(deadline)).await.map_err(|refused| {
                 ApiError::overloaded(&refused.reason.to_string(), seconds(refused.retry_after))
             })?;
-        let (source, answer) = self.ask_engine(model, body, deadline).await?;
+        let (source, answer) = self.ask_engine(&model, body, deadline).await?;
         self.answers.insert(key, answer.clone());
         Ok((source, answer))
     }
@@ -139,7 +139,7 @@ impl Front {
                 source = Source::Cold;
             }
             let Ok(dispatch) = model.balancer.dispatch(&Work::default(), self.clock.now()) else {
-                last = format!("{} has just gone", model.spec.id);
+                last = format!("{} has just gone", model.id);
                 continue;
             };
             let slot = tokio::time::timeout(left, acquired.running.connections.get()).await;
@@ -150,7 +150,7 @@ impl Front {
                     continue;
                 }
                 Err(_) => {
-                    last = format!("no slot of {} came free in time", model.spec.id);
+                    last = format!("no slot of {} came free in time", model.id);
                     break;
                 }
             };
@@ -159,7 +159,7 @@ impl Front {
             match call.await {
                 Ok(answer) if answer.status == StatusCode::OK => {
                     dispatch.succeed(self.clock.now());
-                    acquired.running.note_served();
+                    acquired.running.note_served(self.clock.now());
                     return Ok((source, answer.body));
                 }
                 Ok(answer) => {
@@ -174,7 +174,7 @@ impl Front {
             // Whoever broke off was killed or hangs; its successor is waited for, not this one.
             source = Source::Cold;
         }
-        Err(ApiError::internal(&format!("{}: {last}", model.spec.id)))
+        Err(ApiError::internal(&format!("{}: {last}", model.id)))
     }
 
     /// What a client is told, once it is written down.
@@ -195,7 +195,7 @@ fn refusal(error: &AcquireError) -> ApiError {
                 ApiError::never_fits(&error.to_string())
             }
             LoadFailure::Refused(_) => ApiError::no_room(&error.to_string(), 1),
-            LoadFailure::Engine(_) => ApiError::internal(&error.to_string()),
+            LoadFailure::Engine { .. } => ApiError::internal(&error.to_string()),
         },
         AcquireError::Late { .. } | AcquireError::Closed => {
             ApiError::no_room(&error.to_string(), 1)

@@ -1,12 +1,15 @@
 //! One HTTP/1.1 connection to an engine.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -30,10 +33,37 @@ pub(crate) enum CallError {
     Silent { address: SocketAddr, within: Duration },
 }
 
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    /// What the `Host` header says.
+    pub(crate) host: String,
+    /// What comes before every path.
+    pub(crate) prefix: String,
+}
+
+impl Target {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, host: address.to_string(), prefix: String::new() }
+    }
+
+    /// The server on `port` of this host.
+    pub(crate) fn loopback(port: u16) -> Self {
+        Self::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.host, self.prefix)
+    }
+}
+
 /// A connection that is kept open between requests. Closed on drop.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    address: SocketAddr,
+    target: Arc<Target>,
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
     /// True from the start of a call until its answer has been read to its end.
@@ -50,7 +80,8 @@ pub(crate) struct Answer {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self, CallError> {
+    pub(crate) async fn open(target: &Arc<Target>) -> Result<Self, CallError> {
+        let address = target.address;
         let fail = |cause: String| CallError::Connect { address, cause };
         let stream = TcpStream::connect(address).await.map_err(|e| fail(e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| fail(e.to_string()))?;
@@ -60,7 +91,7 @@ impl Connection {
             // Its end shows at the sender.
             let _ = connection.await;
         });
-        Ok(Self { address, sender, driver, in_call: false })
+        Ok(Self { target: Arc::clone(target), sender, driver, in_call: false })
     }
 
     /// True while requests can be sent: the engine has not closed it, and no call on it was given
@@ -79,12 +110,41 @@ impl Connection {
         body: Bytes,
         within: Duration,
     ) -> Result<Answer, CallError> {
-        let address = self.address;
+        let address = self.target.address;
         self.in_call = true;
         let exchange = tokio::time::timeout(within, self.exchange(method, path, body));
         let answer = exchange.await.map_err(|_| CallError::Silent { address, within })??;
         self.in_call = false;
         Ok(answer)
+    }
+
+    /// Sends a request, and comes back when the answer begins. Its body is read by the caller,
+    /// who says with [`finished`](Self::finished) that it was read to its end.
+    pub(crate) async fn begin(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        self.in_call = true;
+        let address = self.target.address;
+        let broken = |cause: String| CallError::Broken { address, cause };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.target.prefix))
+            .body(Full::new(body))
+            .map_err(|e| broken(e.to_string()))?;
+        *request.headers_mut() = headers.clone();
+        let host = header::HeaderValue::from_str(&self.target.host);
+        request.headers_mut().insert(header::HOST, host.map_err(|e| broken(e.to_string()))?);
+        self.sender.ready().await.map_err(|e| broken(e.to_string()))?;
+        self.sender.send_request(request).await.map_err(|e| broken(e.to_string()))
+    }
+
+    /// The answer has been read to its end: the connection can be used again.
+    pub(crate) const fn finished(&mut self) {
+        self.in_call = false;
     }
 
     async fn exchange(
@@ -93,18 +153,11 @@ impl Connection {
         path: &str,
         body: Bytes,
     ) -> Result<Answer, CallError> {
-        let address = self.address;
+        let address = self.target.address;
         let broken = |cause: String| CallError::Broken { address, cause };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, address.to_string())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|e| broken(e.to_string()))?;
-        self.sender.ready().await.map_err(|e| broken(e.to_string()))?;
-        let response =
-            self.sender.send_request(request).await.map_err(|e| broken(e.to_string()))?;
+        let json = header::HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        let response = self.begin(method, path, &headers, body).await?;
         let status = response.status();
         let source = response.headers().get(SOURCE);
         let source = source.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -122,16 +175,17 @@ impl Drop for Connection {
 
 /// Opens a connection for one request.
 pub(crate) async fn call_once(
-    address: SocketAddr,
+    target: &Target,
     method: Method,
     path: &str,
     body: Bytes,
     within: Duration,
 ) -> Result<Answer, CallError> {
     let exchange = async {
-        let mut connection = Connection::open(address).await?;
+        let mut connection = Connection::open(&Arc::new(target.clone())).await?;
         connection.exchange(method, path, body).await
     };
+    let address = target.address;
     let silent = |_| CallError::Silent { address, within };
     tokio::time::timeout(within, exchange).await.map_err(silent)?
 }

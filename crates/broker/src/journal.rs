@@ -37,6 +37,10 @@ pub(crate) enum EventKind {
     Exited,
     /// An engine did not come up.
     Failed,
+    /// Nobody waits for a load any more, and it is not begun.
+    GaveUp,
+    /// A lease of another program, or an engine that belonged to nobody, was ended.
+    Ended,
     /// A lease was changed in place.
     Resized,
     /// Something was broken on purpose, to show what follows.
@@ -58,6 +62,8 @@ impl fmt::Display for EventKind {
             Self::Replaced => "replaced",
             Self::Exited => "exited",
             Self::Failed => "failed",
+            Self::GaveUp => "gave up",
+            Self::Ended => "ended",
             Self::Resized => "resized",
             Self::Injected => "INJECTED",
             Self::Decided => "decided",
@@ -82,25 +88,33 @@ impl fmt::Display for Event {
     }
 }
 
+/// The latest events, and how many there were in all.
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Event>,
+    told: u64,
+}
+
 /// The latest events, and those who want to hear of new ones.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    kept: Mutex<VecDeque<Event>>,
+    kept: Mutex<Kept>,
     listeners: broadcast::Sender<Event>,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
         let (listeners, _) = broadcast::channel(BEHIND);
-        Self { kept: Mutex::new(VecDeque::new()), listeners }
+        Self { kept: Mutex::default(), listeners }
     }
 
     pub(crate) fn tell(&self, event: Event) {
         let mut kept = self.kept.lock();
-        if kept.len() == KEPT {
-            kept.pop_front();
+        if kept.events.len() == KEPT {
+            kept.events.pop_front();
         }
-        kept.push_back(event.clone());
+        kept.events.push_back(event.clone());
+        kept.told += 1;
         drop(kept);
         // Nobody listening is no loss: the event is kept.
         let _ = self.listeners.send(event);
@@ -110,13 +124,28 @@ impl Journal {
         self.listeners.subscribe()
     }
 
+    /// The kept events after the one with the number `after`, the oldest first, and the number of
+    /// the last one. Numbers begin at 1.
+    pub(crate) fn after(&self, after: u64) -> (u64, Vec<Event>) {
+        let kept = self.kept.lock();
+        let news = usize::try_from(kept.told.saturating_sub(after)).unwrap_or(usize::MAX);
+        let skip = kept.events.len().saturating_sub(news);
+        (kept.told, kept.events.iter().skip(skip).cloned().collect())
+    }
+
+    /// The kept events about `subject`, the oldest first.
+    pub(crate) fn about(&self, subject: &str) -> Vec<Event> {
+        let kept = self.kept.lock();
+        kept.events.iter().filter(|event| event.subject == subject).cloned().collect()
+    }
+
     /// How many of the kept events are of `kind`.
     pub(crate) fn count(&self, kind: EventKind) -> usize {
-        self.kept.lock().iter().filter(|event| event.kind == kind).count()
+        self.kept.lock().events.iter().filter(|event| event.kind == kind).count()
     }
 
     /// The first kept event of `kind`.
     pub(crate) fn first(&self, kind: EventKind) -> Option<Event> {
-        self.kept.lock().iter().find(|event| event.kind == kind).cloned()
+        self.kept.lock().events.iter().find(|event| event.kind == kind).cloned()
     }
 }

@@ -1,16 +1,26 @@
 //! The `plimsoll` binary: engines as processes, under leases, behind one HTTP front.
 
+mod adopt;
 mod cli;
+mod client;
+mod config;
 mod demo;
 mod engine;
 mod fleet;
 mod front;
+mod hold;
 mod http;
 mod journal;
+mod lease;
 mod openai;
 mod output;
 mod replay;
+mod run;
+mod serve;
+mod signals;
+mod store;
 mod traffic_meter;
+mod wall;
 
 use std::process::ExitCode;
 
@@ -23,6 +33,8 @@ use output::complain;
 const FAILED: u8 = 1;
 /// The command line or its values are wrong.
 const USAGE: u8 = 2;
+/// The program that was to be run can't be, as shells say it.
+const NOT_FOUND: u8 = 127;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -38,6 +50,16 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error.to_string(), USAGE),
         },
+        Command::Serve(args) => serve::run(&args),
+        Command::Ps(args) => cli::ps::run(&args),
+        Command::Why(args) => cli::why::run(&args),
+        Command::Top(args) => cli::top::run(&args),
+        Command::Profile(args) => cli::profile::run(&args),
+        Command::Adopt(args) => cli::adopt::run(&args),
+        Command::Init(args) => cli::init::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => cli::check::run(&args),
+        Command::Hold(args) => complain(&hold::hold(&args), NOT_FOUND),
         Command::Demo(args) => match demo::run(&args) {
             Ok(code) => ExitCode::from(code),
             Err(error) if error.is_usage() => complain(&error.to_string(), USAGE),

@@ -10,6 +10,25 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// Says something that is not the command's own output.
+pub(crate) fn aside(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "plimsoll: {text}");
+}
+
+/// Prints what goes wrong inside on standard error, from now on.
+pub(crate) fn log_to_stderr() {
+    let level = tracing::level_filters::LevelFilter::WARN;
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level);
+    // Where somebody else logs already, that stays.
+    let _ = log.with_ansi(false).with_target(false).try_init();
+}
+
+/// Ends this process at once. The kernel ends its engines with it.
+#[expect(clippy::exit, reason = "whoever asks twice does not want to wait for anything")]
+pub(crate) fn leave(code: i32) -> ! {
+    std::process::exit(code)
+}
+
 /// True where somebody watches a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()

@@ -1,8 +1,9 @@
 //! The regret of the online optimizer against the best fixed policy, on recorded traces.
 //!
 //! `cargo run -p plimsoll-cache --release --features traces --example regret -- FOLDER [TRACE…]`
-//! prints the table of `crates/cache/REGRET.md` for `NAME.u32.zst` in FOLDER, all of them unless
-//! some are named. `corda+loop+corda` is made from two of them.
+//! prints the table of `docs/cache-regret.md` for `NAME.u32.zst` in FOLDER, all of them unless
+//! some are named. `corda+loop+corda` is made from two of them. With `--write FILE` first, the
+//! table goes into that file too, under its heading.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,42 @@ use plimsoll_cache::replay::{Capacity, Engine, Trace, TraceError, replay};
 const SHARES: [f64; 5] = [0.001, 0.01, 0.05, 0.1, 0.3];
 const LEAST_ENTRIES: f64 = 64.0;
 
+const HEADING: &str = "\
+# The cache optimizer's regret
+
+Hit ratios in %, from empty, over whole recorded traces. *Best fixed* is the best of the eight
+modelled policies on that trace at that capacity, known only afterwards; *adaptive* is the optimizer,
+which chooses among six of them while it serves and pays for every miss that its changes cause;
+*regret* is the difference in percentage points, *Belady* what a clairvoyant would hit. Capacities
+are shares of the trace's unique keys; cells of fewer than 64 entries are left out.
+
+The goal is a regret of at most 0.5 points on average and at most 1.0 in every cell. Regenerate with
+
+```
+cargo run -p plimsoll-cache --release --features traces --example regret -- --write docs/cache-regret.md FOLDER
+```
+
+where FOLDER holds traces as `NAME.u32.zst`, little-endian keys in the order of the requests.
+
+";
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut file = None;
+    if arguments.first().is_some_and(|first| first == "--write") && arguments.len() > 1 {
+        file = arguments.drain(..2).nth(1).map(PathBuf::from);
+    }
+    let mut arguments = arguments.into_iter();
     let Some(folder) = arguments.next().map(PathBuf::from) else {
-        say("usage: regret FOLDER [TRACE…]");
+        say("usage: regret [--write FILE] FOLDER [TRACE…]");
         return ExitCode::FAILURE;
     };
     let named: Vec<String> = arguments.map(|name| name.to_string_lossy().into_owned()).collect();
-    match table(&folder, &named) {
+    let written = table(&folder, &named).and_then(|table| match file {
+        Some(file) => Ok(std::fs::write(file, format!("{HEADING}{table}"))?),
+        None => Ok(()),
+    });
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
@@ -29,18 +58,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn table(folder: &Path, named: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    say(
+fn table(folder: &Path, named: &[String]) -> Result<String, Box<dyn std::error::Error>> {
+    let mut table = String::new();
+    let mut add = |line: &str| {
+        say(line);
+        table.push_str(line);
+        table.push('\n');
+    };
+    add(
         "| trace | capacity | entries | best fixed | its hits | adaptive | regret | Belady | switches |",
     );
-    say("|---|--:|--:|---|--:|--:|--:|--:|--:|");
+    add("|---|--:|--:|---|--:|--:|--:|--:|--:|");
     let mut regrets = Vec::new();
     let names = if named.is_empty() { names(folder)? } else { named.to_vec() };
     for name in names {
         let trace = load(folder, &name)?;
         for share in SHARES {
             if trace.unique_keys() as f64 * share >= LEAST_ENTRIES - 0.5 {
-                regrets.push(cell(&name, &trace, Capacity::Share(share))?);
+                let (line, regret) = cell(&name, &trace, Capacity::Share(share))?;
+                add(&line);
+                regrets.push(regret);
             }
         }
     }
@@ -48,13 +85,17 @@ fn table(folder: &Path, named: &[String]) -> Result<(), Box<dyn std::error::Erro
     let most = regrets.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let over = regrets.iter().filter(|regret| **regret > 1.0).count();
     let cells = regrets.len();
-    say(&format!(
+    add(&format!(
         "\n{cells} cells: regret {mean:.3} points mean, {most:.2} at the most, above 1.0 in {over}."
     ));
-    Ok(())
+    Ok(table)
 }
 
-fn cell(name: &str, trace: &Trace, capacity: Capacity) -> Result<f64, Box<dyn std::error::Error>> {
+fn cell(
+    name: &str,
+    trace: &Trace,
+    capacity: Capacity,
+) -> Result<(String, f64), Box<dyn std::error::Error>> {
     let report = replay(trace, capacity, Engine::Exact)?;
     let percent = |policy: &str| {
         let row = report.rows.iter().find(|row| row.labels["policy"] == policy);
@@ -67,11 +108,11 @@ fn cell(name: &str, trace: &Trace, capacity: Capacity) -> Result<f64, Box<dyn st
     let best = fixed.max_by(|a, b| a.value.total_cmp(&b.value)).ok_or("no fixed policy")?;
     let hits = best.value * 100.0;
     let (regret, switches) = (hits - adaptive, report.switches.len());
-    say(&format!(
+    let line = format!(
         "| {name} | {capacity} | {} | {} | {hits:.2} | {adaptive:.2} | {regret:.2} | {belady:.2} | {switches} |",
         report.capacity, best.labels["policy"],
-    ));
-    Ok(regret)
+    );
+    Ok((line, regret))
 }
 
 fn load(folder: &Path, name: &str) -> Result<Trace, TraceError> {

@@ -5,25 +5,35 @@ use plimsoll_core_types::{AccessSample, CachePolicy, Ratio, Reason};
 use crate::mini::Trial;
 
 /// What the advice is about, and within which bounds.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting<'a> {
-    pub(crate) policy: CachePolicy,
-    pub(crate) capacity: u64,
-    pub(crate) least: u64,
-    pub(crate) most: u64,
-    pub(crate) policies: &'a [CachePolicy],
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting<'a> {
+    /// The policy in force.
+    pub policy: CachePolicy,
+    /// The capacity in force.
+    pub capacity: u64,
+    /// The least that it may be.
+    pub least: u64,
+    /// The most.
+    pub most: u64,
+    /// The policies to choose from.
+    pub policies: &'a [CachePolicy],
     /// How much the hit ratio must rise to be worth a change, and may fall to save room.
-    pub(crate) min_gain: f64,
+    pub min_gain: f64,
 }
 
 /// The better setting, or the present one.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Advice {
-    pub(crate) policy: CachePolicy,
-    pub(crate) capacity: u64,
-    pub(crate) expected: Ratio,
-    pub(crate) current: Ratio,
-    pub(crate) reason: Reason,
+pub struct Advice {
+    /// The policy to have.
+    pub policy: CachePolicy,
+    /// The capacity to have.
+    pub capacity: u64,
+    /// The hit ratio to expect of it.
+    pub expected: Ratio,
+    /// That of the present setting, over the same accesses.
+    pub current: Ratio,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// Fewer accesses than this say nothing.
@@ -40,7 +50,27 @@ const LEAST_STEP: f64 = 1.1;
 /// The smallest capacity that comes within `min_gain` of the hit ratio at the most there may be;
 /// at that capacity the present policy, unless another is surely better and by at least
 /// `min_gain`.
-pub(crate) fn advise(setting: &Setting<'_>, sample: &AccessSample) -> Advice {
+///
+/// ```
+/// use plimsoll_cache::{Setting, Tap, advise};
+/// use plimsoll_core_types::CachePolicy;
+///
+/// // A cache of your own, LRU, with 1000 entries; a loop over 1500 keys.
+/// let tap = Tap::new(1 << 16);
+/// (0..30_000_u64).for_each(|at| tap.record(&(at % 1500)));
+/// let setting = Setting {
+///     policy: CachePolicy::Lru,
+///     capacity: 1000,
+///     least: 1000,
+///     most: 1000,
+///     policies: &[CachePolicy::Lru, CachePolicy::TinyLfu],
+///     min_gain: 0.005,
+/// };
+/// let advice = advise(&setting, &tap.sample());
+/// assert_eq!(advice.policy, CachePolicy::TinyLfu);
+/// assert!(advice.expected.get() > advice.current.get() + 0.5);
+/// ```
+pub fn advise(setting: &Setting<'_>, sample: &AccessSample) -> Advice {
     let seen = sample.accesses.len();
     if seen < LEAST_ACCESSES {
         return setting.stay(0.0, Reason::TooFewSamples { seen, needed: LEAST_ACCESSES });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll_core_types::{CachePolicy, Ratio};
 use serde::{Deserialize, Serialize};
 
-use crate::engine;
+use crate::engine::{self, EngineKind};
 
 /// How a [`ManagedCache`](crate::ManagedCache) starts, and how far its optimizer may go.
 ///
@@ -25,6 +25,8 @@ pub struct CacheConfig {
     pub max_capacity: u64,
     /// What capacity and weights count; default entries.
     pub unit: CapacityUnit,
+    /// What holds the entries; default [`EngineKind::Moka`].
+    pub engine: EngineKind,
     /// The policy at first; default [`CachePolicy::TinyLfu`].
     pub policy: CachePolicy,
     /// How long an entry lives after it was written; default for ever.
@@ -32,6 +34,9 @@ pub struct CacheConfig {
     /// How much better another setting's hit ratio must be before the optimizer proposes it, and
     /// how much of it may be given up for a smaller capacity; default 0.005 (half a point).
     pub min_gain: Ratio,
+    /// What a miss costs on average; default 1 ms. What caches that share a budget weigh against
+    /// each other.
+    pub miss_cost: Duration,
     /// How many entries a simulated miniature of the cache should have; default 512. More ranks
     /// settings more exactly, and costs time and memory in proportion.
     pub miniature: u32,
@@ -58,9 +63,11 @@ impl CacheConfig {
             min_capacity: capacity,
             max_capacity: capacity,
             unit: CapacityUnit::Entries,
+            engine: EngineKind::Moka,
             policy: CachePolicy::TinyLfu,
             time_to_live: None,
             min_gain: Ratio::saturating(0.005),
+            miss_cost: Duration::from_millis(1),
             miniature: 512,
             history: 1 << 16,
         }
@@ -89,8 +96,8 @@ impl CacheConfig {
         if self.min_gain.get() > 1.0 {
             return Err(ConfigError::Gain { given: self.min_gain });
         }
-        if !engine::moka::POLICIES.contains(&self.policy) {
-            let allowed = engine::names(&engine::moka::POLICIES);
+        if !self.engine.policies().contains(&self.policy) {
+            let allowed = engine::names(self.engine.policies());
             return Err(ConfigError::Policy { given: self.policy, allowed });
         }
         Ok(())

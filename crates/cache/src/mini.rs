@@ -41,6 +41,27 @@ impl Trial {
         Self { policy, capacity, blocks }
     }
 
+    /// The hit ratio of `policy` with `capacity` over the last `counted` accesses of the sample.
+    pub(crate) fn last(
+        policy: CachePolicy,
+        capacity: u64,
+        sample: &AccessSample,
+        counted: usize,
+    ) -> f64 {
+        let scaled = (capacity as f64 * sample.rate.get()).round() as u64;
+        let warm = sample.accesses.len().saturating_sub(counted);
+        let mut outcome = Outcome::default();
+        if let Some(mut model) = model(policy, scaled.max(1)) {
+            for (at, access) in sample.accesses.iter().enumerate() {
+                let hit = model.access(access.key_hash, access.weight);
+                if at >= warm {
+                    outcome.count(hit, access.weight);
+                }
+            }
+        }
+        outcome.hit_ratio().get()
+    }
+
     /// The hit ratio over all blocks.
     pub(crate) fn hit_ratio(&self) -> f64 {
         let hits: u64 = self.blocks.iter().map(|block| block.hits).sum();

@@ -14,8 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use plimsoll_core_types::CachePolicy;
 
-use crate::engine::moka::Moka;
-use crate::engine::{Engine, Entry};
+use crate::engine::{Engine, EngineKind, Entry};
 use crate::flight::Flight;
 use crate::hash::Seeded;
 use crate::stats::Padded;
@@ -64,6 +63,7 @@ pub(crate) struct Moved {
 /// The entries of a cache.
 #[derive(Debug)]
 pub(crate) struct Store<K, V> {
+    kind: EngineKind,
     hasher: Seeded,
     engines: ArcSwap<Engines<K, V>>,
     stripes: Vec<Padded<Stripe<K, V>>>,
@@ -77,11 +77,12 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(policy: CachePolicy, capacity: u64) -> Self {
+    pub(crate) fn new(kind: EngineKind, policy: CachePolicy, capacity: u64) -> Self {
         let hasher = Seeded::random();
-        let engine = Arc::new(Moka::new(policy, capacity, hasher.clone()));
+        let engine = kind.build(policy, capacity, &hasher);
         let engines = Engines { policy, capacity, engine, from: None };
         Self {
+            kind,
             hasher,
             engines: ArcSwap::from_pointee(engines),
             stripes: (0..STRIPES).map(|_| Padded::default()).collect(),
@@ -177,11 +178,15 @@ where
         }
     }
 
-    /// Moves the entries to an engine of another policy or capacity, those used longest ago
-    /// first, so that the new engine sees them in order. Those that no longer fit are dropped.
+    /// Changes policy and capacity: in place where the engine can do that, and else by moving the
+    /// entries to another engine, those used longest ago first, so that it sees them in order.
+    /// Those that no longer fit are dropped.
     ///
     /// One move at a time: the caller sees to that.
     pub(crate) fn migrate(&self, policy: CachePolicy, capacity: u64) -> Moved {
+        if let Some(moved) = self.retune(policy, capacity) {
+            return moved;
+        }
         let from = {
             let _all = self.hold_all();
             let old = Arc::clone(&self.engines.load().engine);
@@ -207,6 +212,23 @@ where
         self.finish(&from);
         self.warm(keys);
         Moved { kept: from.kept.load(Relaxed), dropped: from.dropped.load(Relaxed) }
+    }
+
+    fn retune(&self, policy: CachePolicy, capacity: u64) -> Option<Moved> {
+        loop {
+            let engine = Arc::clone(&self.engines.load().engine);
+            let before = engine.settle().0;
+            if !engine.retune(policy, capacity) {
+                return None;
+            }
+            let _all = self.hold_all();
+            // Otherwise a clear came between, and put an engine there that is as it was.
+            if Arc::ptr_eq(&self.engines.load().engine, &engine) {
+                let kept = engine.settle().0;
+                self.engines.store(Arc::new(Engines { policy, capacity, engine, from: None }));
+                return Some(Moved { kept, dropped: before.saturating_sub(kept) });
+            }
+        }
     }
 
     /// Drops entries that wait to be moved for as long as both engines together hold too much.
@@ -264,7 +286,7 @@ where
     }
 
     fn empty(&self, policy: CachePolicy, capacity: u64) -> Engines<K, V> {
-        let engine = Arc::new(Moka::new(policy, capacity, self.hasher.clone()));
+        let engine = self.kind.build(policy, capacity, &self.hasher);
         Engines { policy, capacity, engine, from: None }
     }
 

@@ -6,12 +6,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use plimsoll_cache::{CacheConfig, CapacityUnit, ManagedCache};
+use plimsoll_cache::{CacheConfig, CapacityUnit, EngineKind, ManagedCache};
 use plimsoll_core_types::{
     Bytes, CacheId, CacheOptimizer, CachePolicy, CacheStrategy, ManualClock, Ratio, Reason,
     StrategyError,
 };
 use plimsoll_testkit::scale;
+
+/// Every engine of this build, with a policy to begin with and another that it can change to.
+fn engines() -> Vec<(EngineKind, CachePolicy, CachePolicy)> {
+    vec![
+        (EngineKind::Moka, CachePolicy::TinyLfu, CachePolicy::Lru),
+        (EngineKind::Exact, CachePolicy::Lirs, CachePolicy::Lru),
+        (EngineKind::Exact, CachePolicy::WindowTinyLfu, CachePolicy::Arc),
+        #[cfg(feature = "quick-cache")]
+        (EngineKind::QuickCache, CachePolicy::S3Fifo, CachePolicy::S3Fifo),
+        #[cfg(feature = "foyer")]
+        (EngineKind::Foyer, CachePolicy::Lru, CachePolicy::Lru),
+    ]
+}
 
 fn id() -> CacheId {
     CacheId::new("test").unwrap()
@@ -107,39 +120,44 @@ fn shrinking_keeps_what_was_used_last() {
 
 #[test]
 fn entries_outlive_a_change_of_policy_but_not_their_time() {
-    let ttl = Some(Duration::from_secs(10));
-    let (cache, clock) = cache(CacheConfig { time_to_live: ttl, ..CacheConfig::new(100) });
-    cache.insert(1, 1);
-    clock.advance(Duration::from_secs(6));
-    let mut to_lru = strategy(CachePolicy::Lru, 100);
-    to_lru.time_to_live = ttl;
-    cache.implement(to_lru.clone()).unwrap();
-    assert_eq!(cache.get(&1), Some(1));
-    clock.advance(Duration::from_secs(4));
-    assert_eq!(cache.get(&1), None);
-    assert_eq!(cache.statistics().expired, 1);
-    cache.insert(2, 2);
-    to_lru.time_to_live = None;
-    cache.implement(to_lru).unwrap();
-    clock.advance(Duration::from_secs(1000));
-    assert_eq!(cache.get(&2), Some(2));
+    for (engine, policy, other) in engines() {
+        let ttl = Some(Duration::from_secs(10));
+        let config = CacheConfig { engine, policy, time_to_live: ttl, ..CacheConfig::new(100) };
+        let (cache, clock) = cache(config);
+        cache.insert(1, 1);
+        clock.advance(Duration::from_secs(6));
+        let mut change = strategy(other, 100);
+        change.time_to_live = ttl;
+        cache.implement(change.clone()).unwrap();
+        assert_eq!(cache.get(&1), Some(1), "{engine:?}");
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(cache.get(&1), None, "{engine:?}");
+        assert_eq!(cache.statistics().expired, 1);
+        cache.insert(2, 2);
+        change.time_to_live = None;
+        cache.implement(change).unwrap();
+        clock.advance(Duration::from_secs(1000));
+        assert_eq!(cache.get(&2), Some(2), "{engine:?}");
+    }
 }
 
 #[test]
 fn weights_count_and_what_is_too_heavy_is_not_kept() {
-    let config = CacheConfig { unit: CapacityUnit::Bytes, ..CacheConfig::new(1000) };
-    let clock = Arc::new(ManualClock::new());
-    let cache: ManagedCache<u64, String> =
-        ManagedCache::with_weigher(id(), config, clock, |_, value: &String| value.len() as u32)
-            .unwrap();
-    cache.insert(1, "x".repeat(400));
-    cache.insert(2, "y".repeat(500));
-    assert_eq!(cache.weight(), 900);
-    assert_eq!(cache.monitor().bytes, Some(Bytes::new(900)));
-    cache.insert(1, "z".repeat(1001));
-    assert_eq!(cache.get(&1), None);
-    assert_eq!(cache.weight(), 500);
-    assert_eq!(cache.usage_pattern().mean.memory(), Bytes::new(500));
+    for (engine, policy, _) in engines() {
+        let unit = CapacityUnit::Bytes;
+        let config = CacheConfig { unit, engine, policy, ..CacheConfig::new(100_000) };
+        let clock = Arc::new(ManualClock::new());
+        let weigh = |_: &u64, value: &String| value.len() as u32;
+        let cache = ManagedCache::with_weigher(id(), config, clock, weigh).unwrap();
+        cache.insert(1, "x".repeat(400));
+        cache.insert(2, "y".repeat(500));
+        assert_eq!(cache.weight(), 900, "{engine:?}");
+        assert_eq!(cache.monitor().bytes, Some(Bytes::new(900)));
+        cache.insert(1, "z".repeat(100_001));
+        assert_eq!(cache.get(&1), None, "{engine:?}");
+        assert_eq!(cache.weight(), 500, "{engine:?}");
+        assert_eq!(cache.usage_pattern().mean.memory(), Bytes::new(500));
+    }
 }
 
 #[test]
@@ -200,8 +218,15 @@ fn a_load_that_panics_or_is_dropped_leaves_the_key_free() {
 /// was over before the look-up began.
 #[test]
 fn no_value_is_stale_or_comes_back_while_entries_move() {
+    for (engine, policy, other) in engines() {
+        never_stale(engine, [policy, other]);
+    }
+}
+
+fn never_stale(engine: EngineKind, policies: [CachePolicy; 2]) {
     const KEYS: u64 = 64;
-    let config = CacheConfig { min_capacity: 40, ..CacheConfig::new(80) };
+    let policy = policies[0];
+    let config = CacheConfig { min_capacity: 40, engine, policy, ..CacheConfig::new(80) };
     let (cache, _) = cache(config);
     let oldest: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let over = AtomicBool::new(false);
@@ -230,7 +255,7 @@ fn no_value_is_stale_or_comes_back_while_entries_move() {
     let change = || {
         let mut moves = 0_u64;
         while !over.load(Ordering::Relaxed) || moves < 4 {
-            let policy = [CachePolicy::Lru, CachePolicy::TinyLfu][moves as usize % 2];
+            let policy = policies[moves as usize % 2];
             let capacity = [80, 40, 60][moves as usize % 3];
             cache.implement(strategy(policy, capacity)).unwrap();
             moves += 1;
@@ -245,5 +270,5 @@ fn no_value_is_stale_or_comes_back_while_entries_move() {
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert!(cache.weight() <= cache.capacity());
+    assert!(cache.weight() <= cache.capacity(), "{engine:?}");
 }

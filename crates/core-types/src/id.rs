@@ -185,6 +185,15 @@ impl TenantId {
     pub const DEFAULT: Self = Self(Text::Static("default"));
 }
 
+impl TenantId {
+    /// Whether it is the tenant of whoever names none.
+    #[inline]
+    pub fn is_default(&self) -> bool {
+        // The only static name is the default one.
+        matches!(self.0, Text::Static(_)) || *self == Self::DEFAULT
+    }
+}
+
 impl Default for TenantId {
     fn default() -> Self {
         Self::DEFAULT
@@ -280,5 +289,7 @@ mod tests {
         let map = HashMap::from([(TenantId::DEFAULT, 1)]);
         assert_eq!(map.get(&shared), Some(&1));
         assert_eq!(map.get("default"), Some(&1));
+        assert!(shared.is_default() && TenantId::DEFAULT.is_default());
+        assert!(!TenantId::new("other").unwrap().is_default());
     }
 }

@@ -93,6 +93,11 @@ impl ResourceRequest {
         &self.tenant
     }
 
+    /// Who will hold the lease and on whose behalf, for whoever keeps them on.
+    pub fn into_names(self) -> (ConsumerId, TenantId) {
+        (self.consumer, self.tenant)
+    }
+
     /// Who goes first.
     pub const fn priority(&self) -> Priority {
         self.priority

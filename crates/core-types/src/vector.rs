@@ -10,7 +10,9 @@ use crate::units::{Bytes, Millicores, Ratio, Slots};
 /// How many accelerators one host may have.
 const DEVICES: usize = 16;
 /// CPU, memory, slots, and the accelerators.
-const DIMENSIONS: usize = 3 + DEVICES;
+const DIMENSIONS: usize = HOST + DEVICES;
+/// Those of them that are no accelerator's, which come first.
+const HOST: usize = 3;
 
 /// An accelerator's number on its host, 0 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -283,6 +285,36 @@ impl ResourceVector {
         self.zip_with(other, u64::saturating_add)
     }
 
+    /// Adds `more` in place where the sum exists and stays within `limit` in each dimension that
+    /// `more` has something of; otherwise says `false` and changes nothing. For hot paths.
+    #[must_use = "false where nothing was added"]
+    #[inline]
+    pub fn grow_within(&mut self, more: &Self, limit: &Self) -> bool {
+        if more.is_of_host() {
+            self.grow_first::<HOST>(more, limit)
+        } else {
+            self.grow_first::<DIMENSIONS>(more, limit)
+        }
+    }
+
+    /// Subtracts `less` in place where no difference falls below zero; otherwise says `false` and
+    /// changes nothing. For hot paths.
+    #[must_use = "false where nothing was subtracted"]
+    #[inline]
+    pub fn shrink_by(&mut self, less: &Self) -> bool {
+        if less.is_of_host() {
+            self.shrink_first::<HOST>(less)
+        } else {
+            self.shrink_first::<DIMENSIONS>(less)
+        }
+    }
+
+    /// Whether it asks for nothing of any accelerator, as most do.
+    #[inline]
+    fn is_of_host(&self) -> bool {
+        self.amounts[HOST..].iter().fold(0, |bits, amount| bits | amount) == 0
+    }
+
     /// The larger amount in every dimension.
     #[must_use]
     #[inline]
@@ -312,6 +344,43 @@ impl ResourceVector {
     }
 
     #[inline]
+    #[expect(clippy::needless_range_loop, reason = "several arrays go in step")]
+    fn grow_first<const COUNT: usize>(&mut self, more: &Self, limit: &Self) -> bool {
+        let mut sums = [0; COUNT];
+        let mut over = 0;
+        for index in 0..COUNT {
+            let (own, more, limit) =
+                (self.amounts[index], more.amounts[index], limit.amounts[index]);
+            sums[index] = own.wrapping_add(more);
+            over |= carry(own, more, sums[index]);
+            let asks = more | more.wrapping_neg();
+            over |= asks & borrow(limit, sums[index], limit.wrapping_sub(sums[index]));
+        }
+        let fits = over >> 63 == 0;
+        if fits {
+            self.amounts[..COUNT].copy_from_slice(&sums);
+        }
+        fits
+    }
+
+    #[inline]
+    #[expect(clippy::needless_range_loop, reason = "several arrays go in step")]
+    fn shrink_first<const COUNT: usize>(&mut self, less: &Self) -> bool {
+        let mut rests = [0; COUNT];
+        let mut under = 0;
+        for index in 0..COUNT {
+            let (own, less) = (self.amounts[index], less.amounts[index]);
+            rests[index] = own.wrapping_sub(less);
+            under |= borrow(own, less, rests[index]);
+        }
+        let exists = under >> 63 == 0;
+        if exists {
+            self.amounts[..COUNT].copy_from_slice(&rests);
+        }
+        exists
+    }
+
+    #[inline]
     fn zip_with(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         let mut out = Self::ZERO;
         for index in 0..DIMENSIONS {
@@ -332,6 +401,19 @@ impl ResourceVector {
         let dimension = other.first_exceeding(self).unwrap_or(Dimension::Cpu);
         VectorError::Underflow { dimension, left: self.get(dimension), right: other.get(dimension) }
     }
+}
+
+/// The carry of `a + b`, whose wrapped sum is `sum`, as the top bit. Told from bits, which the
+/// compiler can do for several dimensions at once, as it can't with comparisons of unsigned words.
+#[inline]
+const fn carry(a: u64, b: u64, sum: u64) -> u64 {
+    (a & b) | ((a | b) & !sum)
+}
+
+/// The borrow of `a - b`, whose wrapped difference is `difference`, as the top bit.
+#[inline]
+const fn borrow(a: u64, b: u64, difference: u64) -> u64 {
+    (!a & b) | ((!a | b) & difference)
 }
 
 impl fmt::Display for ResourceVector {
@@ -450,6 +532,31 @@ mod tests {
     }
 
     #[test]
+    fn changes_in_place_are_exact_at_the_edges() {
+        const TOP: u64 = 1 << 63;
+        let edges = [0, 1, 2, TOP - 1, TOP, TOP + 1, u64::MAX - 1, u64::MAX];
+        let last = DeviceIndex::new(15).unwrap();
+        for dimension in [Dimension::Slots, Dimension::Accelerator(last)] {
+            changes_in_place(&edges, |count| ResourceVector::new().with(dimension, count));
+        }
+    }
+
+    fn changes_in_place(edges: &[u64], of: impl Fn(u64) -> ResourceVector) {
+        for (own, other) in edges.iter().flat_map(|own| edges.iter().map(|other| (*own, *other))) {
+            for limit in edges.iter().copied() {
+                let sum = own.checked_add(other).filter(|sum| other == 0 || *sum <= limit);
+                let mut grown = of(own);
+                assert_eq!(grown.grow_within(&of(other), &of(limit)), sum.is_some());
+                assert_eq!(grown, of(sum.unwrap_or(own)), "{own} + {other} within {limit}");
+            }
+            let rest = own.checked_sub(other);
+            let mut shrunk = of(own);
+            assert_eq!(shrunk.shrink_by(&of(other)), rest.is_some());
+            assert_eq!(shrunk, of(rest.unwrap_or(own)), "{own} - {other}");
+        }
+    }
+
+    #[test]
     fn dominant_share_is_the_largest() {
         let whole =
             ResourceVector::new().with_cpu(Millicores::new(1000)).with_memory(Bytes::new(100));
@@ -499,6 +606,20 @@ mod tests {
                 }
                 Err(error) => prop_assert!(false, "{}", error),
             }
+        }
+
+        #[test]
+        fn changes_in_place_are_those_by_comparison(
+            a in any_vector(), b in any_vector(), limit in any_vector(),
+        ) {
+            let room = limit.saturating_sub(&a);
+            let sum = a.checked_add(&b).ok().filter(|_| b.fits_in(&room));
+            let mut grown = a;
+            prop_assert_eq!(grown.grow_within(&b, &limit), sum.is_some());
+            prop_assert_eq!(grown, sum.unwrap_or(a));
+            let mut shrunk = a;
+            prop_assert_eq!(shrunk.shrink_by(&b), b.fits_in(&a));
+            prop_assert_eq!(shrunk, a.checked_sub(&b).unwrap_or(a));
         }
 
         #[test]

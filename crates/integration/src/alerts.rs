@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Alert, Check, ComponentStatus, EngineState, Health, ModelId, PressureLevel, ServiceLevel,
-    Severity, SystemSnapshot, Timestamp,
+    Alert, Check, ComponentStatus, EngineState, Health, ModelId, PressureLevel, Priority,
+    ServiceLevel, Severity, SystemSnapshot, Timestamp,
 };
 
 /// A condition must hold this long before its alert is raised.
@@ -14,6 +14,12 @@ const RAISE_AFTER: Duration = Duration::from_millis(500);
 const END_AFTER: Duration = Duration::from_secs(2);
 /// Somebody who waits longer than this is worth an alert.
 const LONG_WAIT: Duration = Duration::from_secs(10);
+
+/// What is not served as it was asked for.
+pub(crate) struct Reduced<'a> {
+    pub(crate) levels: &'a BTreeMap<ModelId, ServiceLevel>,
+    pub(crate) refused_below: Option<Priority>,
+}
 
 /// A condition that holds now.
 struct Condition {
@@ -45,11 +51,11 @@ impl AlertBook {
         snapshot: &SystemSnapshot,
         components: &[ComponentStatus],
         checks: &[Check],
-        levels: &BTreeMap<ModelId, ServiceLevel>,
+        reduced: &Reduced<'_>,
     ) -> Vec<Alert> {
         let now = snapshot.at;
         let found = conditions(snapshot, components);
-        for condition in found.into_iter().chain(broken(checks)).chain(degraded(levels)) {
+        for condition in found.into_iter().chain(broken(checks)).chain(degraded(reduced)) {
             self.note(condition, now);
         }
         let mut news = Vec::new();
@@ -150,11 +156,16 @@ fn broken(checks: &[Check]) -> impl Iterator<Item = Condition> {
     })
 }
 
-fn degraded(levels: &BTreeMap<ModelId, ServiceLevel>) -> impl Iterator<Item = Condition> {
-    levels.iter().map(|(model, level)| Condition {
-        name: "service_degraded",
-        subject: model.to_string(),
-        severity: Severity::Warning,
-        cause: format!("served {level}"),
-    })
+fn degraded(reduced: &Reduced<'_>) -> impl Iterator<Item = Condition> {
+    let condition = |subject: String, cause| {
+        let (name, severity) = ("service_degraded", Severity::Warning);
+        Condition { name, subject, severity, cause }
+    };
+    let refused = reduced
+        .refused_below
+        .map(|below| condition("requests".to_owned(), format!("refused below priority {below}")));
+    let levels = reduced.levels.iter();
+    let degraded =
+        levels.map(move |(m, level)| condition(m.to_string(), format!("served {level}")));
+    degraded.chain(refused)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plimsoll_core_types::{Bytes, ModelId, Ratio, ResourceVector};
+use plimsoll_core_types::{Bytes, ModelId, Priority, Ratio, ResourceVector, ServiceLevel};
 
-use crate::resilience::ScaleConfig;
+use crate::resilience::{LadderConfig, Rung, ScaleConfig};
 
 /// How plans are made.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +40,9 @@ pub struct PlanConfig {
     /// How models are served less fully under strain. Default none: they are always served in
     /// full. For fleets that know [`Degrade`](plimsoll_core_types::Action::Degrade).
     pub degrading: Option<Degrading>,
+    /// How requests are refused while all models together have more to do than they can. Default
+    /// none: nobody is refused. For fleets that know [`Shed`](plimsoll_core_types::Action::Shed).
+    pub shedding: Option<Shedding>,
     /// How replicas are counted out. Default none: each model has one. For fleets that know
     /// [`Scale`](plimsoll_core_types::Action::Scale).
     pub scaling: Option<Scaling>,
@@ -64,6 +67,37 @@ impl Default for Degrading {
     fn default() -> Self {
         let (enter_after, leave_after) = (Duration::from_secs(1), Duration::from_secs(10));
         Self { aliases: BTreeMap::new(), enter_after, leave_after }
+    }
+}
+
+/// How requests are refused by priority while all models together have more to do than they can:
+/// those of best effort first, the ordinary ones last. What is high or critical is never refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shedding {
+    /// How long there must be too much to do before anybody is refused. Default 3 s, so that models
+    /// that can be served less fully are so first.
+    pub enter_after: Duration,
+    /// How long it must be over before more are let in again. At least `enter_after` and the
+    /// cool-down; default 10 s.
+    pub leave_after: Duration,
+}
+
+impl Default for Shedding {
+    fn default() -> Self {
+        Self { enter_after: Duration::from_secs(3), leave_after: Duration::from_secs(10) }
+    }
+}
+
+impl Shedding {
+    /// Strain is 1 where as many requests wait as are worked on, with all slots taken.
+    pub(crate) fn ladder(&self) -> LadderConfig {
+        let rung = |below, enter_at| {
+            let level = ServiceLevel::Shed { below };
+            Rung { level, enter_at, leave_at: enter_at * 0.7 }
+        };
+        let rungs =
+            vec![rung(Priority::Low, 1.0), rung(Priority::Normal, 1.5), rung(Priority::High, 2.5)];
+        LadderConfig { rungs, enter_after: self.enter_after, leave_after: self.leave_after }
     }
 }
 
@@ -92,6 +126,7 @@ impl PlanConfig {
             missed_probes: 3,
             cool_down: Duration::from_secs(2),
             degrading: None,
+            shedding: None,
             scaling: None,
             cache_least: None,
         }
@@ -120,10 +155,11 @@ impl PlanConfig {
         if self.lookahead.is_zero() {
             return complain("lookahead", "0 s".to_owned(), "above 0 s");
         }
-        if let Some(degrading) = &self.degrading {
-            let least = degrading.enter_after.max(self.cool_down);
-            if degrading.leave_after < least {
-                let given = format!("{} s", degrading.leave_after.as_secs_f64());
+        let degrading = self.degrading.as_ref().map(|d| (d.enter_after, d.leave_after));
+        let shedding = self.shedding.as_ref().map(|s| (s.enter_after, s.leave_after));
+        for (enter_after, leave_after) in degrading.into_iter().chain(shedding) {
+            if leave_after < enter_after.max(self.cool_down) {
+                let given = format!("{} s", leave_after.as_secs_f64());
                 return complain("leave_after", given, "at least `enter_after` and `cool_down`");
             }
         }

@@ -1,22 +1,25 @@
 //! Keeps the loop from doing the same thing over and over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use plimsoll_core_types::Timestamp;
 
-/// When each kind of action was last done to each subject.
+/// When each kind of action may be done again to each subject.
 ///
 /// Holds no more entries than there were actions within one cool-down.
 #[derive(Debug, Default)]
 pub(crate) struct CoolDowns {
-    until: BTreeMap<(&'static str, String), Timestamp>,
+    until: BTreeMap<&'static str, HashMap<String, Timestamp>>,
+    /// When what has cooled down was last forgotten.
+    cleared: Timestamp,
 }
 
 impl CoolDowns {
     /// True while `kind` must not be done to `subject`.
     pub(crate) fn is_cooling(&self, kind: &'static str, subject: &str, now: Timestamp) -> bool {
-        self.until.get(&(kind, subject.to_owned())).is_some_and(|until| *until > now)
+        let until = self.until.get(kind).and_then(|subjects| subjects.get(subject));
+        until.is_some_and(|until| *until > now)
     }
 
     /// `kind` was done to `subject`, which cools down for `pause`.
@@ -27,7 +30,13 @@ impl CoolDowns {
         now: Timestamp,
         pause: Duration,
     ) {
-        self.until.insert((kind, subject.to_owned()), now + pause);
+        if self.cleared < now {
+            self.cleared = now;
+            for subjects in self.until.values_mut() {
+                subjects.retain(|_, until| *until > now);
+            }
+        }
+        self.until.entry(kind).or_default().insert(subject.to_owned(), now + pause);
     }
 
     /// True when `kind` may be done to `subject`, which then cools down for `pause`.
@@ -38,13 +47,11 @@ impl CoolDowns {
         now: Timestamp,
         pause: Duration,
     ) -> bool {
-        self.until.retain(|_, until| *until > now);
-        let key = (kind, subject.to_owned());
-        if self.until.contains_key(&key) {
-            return false;
+        let allowed = !self.is_cooling(kind, subject, now);
+        if allowed {
+            self.note(kind, subject, now, pause);
         }
-        self.until.insert(key, now + pause);
-        true
+        allowed
     }
 }
 
@@ -63,6 +70,7 @@ mod tests {
         assert!(cool.allow("prewarm", "a", at(1.9), pause));
         assert!(cool.allow("evict", "a", at(2.0), pause));
         assert!(cool.allow("x", "y", at(100.0), pause));
-        assert_eq!(cool.until.len(), 1, "what has cooled down is forgotten");
+        let left: usize = cool.until.values().map(HashMap::len).sum();
+        assert_eq!(left, 1, "what has cooled down is forgotten");
     }
 }

@@ -45,8 +45,8 @@ pub fn check_pool(status: &ResourceStatus, lowered: bool) -> Vec<Check> {
 /// Engines and pool are not read in one instant, so that a lease that comes back in between looks
 /// unknown once; only one that looked so in the snapshot before as well is.
 pub(crate) fn check_engines(snapshot: &SystemSnapshot, before: Option<&SystemSnapshot>) -> Check {
-    let earlier = before.map(strangers).unwrap_or_default();
     let now = strangers(snapshot);
+    let earlier = before.filter(|_| !now.is_empty()).map(strangers).unwrap_or_default();
     let unknown: Vec<_> = now.iter().filter(|stranger| earlier.contains(stranger)).collect();
     Check {
         name: "every engine's lease is known to the pool".to_owned(),
@@ -62,7 +62,8 @@ pub(crate) fn check_engines(snapshot: &SystemSnapshot, before: Option<&SystemSna
 
 /// Engines whose lease the pool does not list.
 fn strangers(snapshot: &SystemSnapshot) -> Vec<(&ModelId, LeaseId)> {
-    let known = |lease: LeaseId| snapshot.pool.leases.iter().any(|known| known.id == lease);
+    let mut known: Vec<_> = snapshot.pool.leases.iter().map(|lease| lease.id).collect();
+    known.sort_unstable();
     let leases = snapshot.engines.iter().filter_map(|e| Some((&e.model, e.lease?)));
-    leases.filter(|(_, lease)| !known(*lease)).collect()
+    leases.filter(|(_, lease)| known.binary_search(lease).is_err()).collect()
 }

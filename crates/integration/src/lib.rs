@@ -13,19 +13,22 @@
 mod alerts;
 mod config;
 mod cooldown;
+mod fade;
 mod invariants;
 mod metrics;
 mod needs;
 mod optimizer;
+mod per_model;
 mod plan;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 pub mod resilience;
+mod sight;
 mod sync;
 pub mod telemetry;
 mod verdicts;
 
-pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling};
+pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling, Shedding};
 pub use invariants::check_pool;
 pub use optimizer::Optimizer;
 pub use plan::Planner;

@@ -1,13 +1,15 @@
 //! How probably each model is needed soon.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    EngineSnapshot, ForecastHealth, ModelId, Quantiles, Ratio, ResourceForecast, SystemSnapshot,
-    Timestamp,
+    EngineSnapshot, ModelId, Quantiles, Ratio, ResourceForecast, SystemSnapshot, Timestamp,
 };
 use plimsoll_predict::demand;
+
+use crate::fade::Fade;
+use crate::per_model::PerModel;
+use crate::sight::Sight;
 
 /// How fast an observed rate is forgotten: it halves every so often.
 const HALF_LIFE: Duration = Duration::from_secs(4);
@@ -16,7 +18,7 @@ const HALF_LIFE: Duration = Duration::from_secs(4);
 /// rate at which it was asked for of late, which is the rule that stays when forecasts are lost.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
-    rates: BTreeMap<ModelId, Rate>,
+    rates: PerModel<Rate>,
 }
 
 #[derive(Debug)]
@@ -29,11 +31,12 @@ struct Rate {
 impl Needs {
     /// Learns the arrivals since the last snapshot, and forgets models that are gone.
     pub(crate) fn observe(&mut self, snapshot: &SystemSnapshot) {
-        self.rates.retain(|model, _| snapshot.engines.iter().any(|e| e.model == *model));
-        for engine in &snapshot.engines {
-            let (at, arrivals) = (snapshot.at, engine.arrivals);
-            let fresh = || Rate { at, arrivals, per_second: 0.0 };
-            self.rates.entry(engine.model.clone()).or_insert_with(fresh).observe(arrivals, at);
+        let at = snapshot.at;
+        let fresh = |e: &EngineSnapshot| Rate { at, arrivals: e.arrivals, per_second: 0.0 };
+        let rates = self.rates.follow(&snapshot.engines, fresh);
+        let mut fade = Fade::new(HALF_LIFE);
+        for (rate, engine) in rates.zip(&snapshot.engines) {
+            rate.observe(engine.arrivals, at, &mut fade);
         }
     }
 
@@ -41,14 +44,14 @@ impl Needs {
     pub(crate) fn within(
         &self,
         engine: &EngineSnapshot,
-        snapshot: &SystemSnapshot,
+        sight: &Sight<'_>,
         within: Duration,
     ) -> Ratio {
         if engine.waiting > 0 || engine.in_progress > 0 {
             return Ratio::ONE;
         }
         let recent = self.recent(&engine.model, within);
-        match skilled(&engine.model, snapshot) {
+        match sight.skilled(&engine.model) {
             // A forecast knows of what recurs, the rate of what has just begun: either is a need.
             Some(forecast) => Ratio::saturating(expected(forecast, within).get().max(recent.get())),
             None => recent,
@@ -61,13 +64,10 @@ impl Needs {
     ///
     /// With the load time alone, a small model that is asked for all the time would give way to a
     /// large one that is hardly ever asked for.
-    pub(crate) fn return_cost(
-        &self,
-        engine: &EngineSnapshot,
-        snapshot: &SystemSnapshot,
-    ) -> Duration {
+    pub(crate) fn return_cost(&self, engine: &EngineSnapshot, sight: &Sight<'_>) -> Duration {
         let load = engine.load_time.as_secs_f64();
-        let foreseen = skilled(&engine.model, snapshot)
+        let foreseen = sight
+            .skilled(&engine.model)
             .and_then(|forecast| forecast.ahead(engine.load_time))
             .map_or(0.0, Quantiles::median);
         let rate = self.rate(&engine.model).max(foreseen);
@@ -82,15 +82,6 @@ impl Needs {
     fn rate(&self, model: &ModelId) -> f64 {
         self.rates.get(model).map_or(0.0, |rate| rate.per_second)
     }
-}
-
-/// The forecast of `model`'s request rate, where it is to be trusted.
-pub(crate) fn skilled<'a>(
-    model: &ModelId,
-    snapshot: &'a SystemSnapshot,
-) -> Option<&'a ResourceForecast> {
-    let found = snapshot.forecasts.iter().find(|f| f.key.subject.as_str() == model.as_str())?;
-    matches!(found.health, ForecastHealth::Skilled { .. }).then_some(found)
 }
 
 /// The probability of an arrival between now and `within`, over all tracked horizons up to there.
@@ -110,13 +101,13 @@ pub(crate) fn expected(forecast: &ResourceForecast, within: Duration) -> Ratio {
 }
 
 impl Rate {
-    fn observe(&mut self, arrivals: u64, now: Timestamp) {
+    fn observe(&mut self, arrivals: u64, now: Timestamp, fade: &mut Fade) {
         let elapsed = now.saturating_since(self.at).as_secs_f64();
         if elapsed <= 0.0 {
             return;
         }
         let seen = arrivals.saturating_sub(self.arrivals) as f64 / elapsed;
-        let keep = 0.5_f64.powf(elapsed / HALF_LIFE.as_secs_f64());
+        let keep = fade.left_after(elapsed);
         self.per_second = keep * self.per_second + (1.0 - keep) * seen;
         self.at = now;
         self.arrivals = arrivals;
@@ -131,12 +122,16 @@ mod tests {
     fn a_rate_follows_arrivals_and_fades() {
         let mut rate = Rate { at: Timestamp::ZERO, arrivals: 0, per_second: 0.0 };
         for tick in 1..=400_u64 {
-            rate.observe(tick, Timestamp::from_secs_f64(tick as f64 / 10.0));
+            rate.observe(
+                tick,
+                Timestamp::from_secs_f64(tick as f64 / 10.0),
+                &mut Fade::new(HALF_LIFE),
+            );
         }
         assert!((rate.per_second - 10.0).abs() < 0.1, "{}", rate.per_second);
-        rate.observe(400, Timestamp::from_secs_f64(44.0));
+        rate.observe(400, Timestamp::from_secs_f64(44.0), &mut Fade::new(HALF_LIFE));
         assert!((rate.per_second - 5.0).abs() < 0.1, "{}", rate.per_second);
-        rate.observe(400, Timestamp::from_secs_f64(44.0));
+        rate.observe(400, Timestamp::from_secs_f64(44.0), &mut Fade::new(HALF_LIFE));
         assert!((rate.per_second - 5.0).abs() < 0.1, "the same moment again changes nothing");
     }
 }

@@ -15,12 +15,12 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use plimsoll_core_types::{
     Action, Alert, AlertSink, Check, Decision, IntegrateError, Integration, IntegrationStatus,
-    KeyMetrics, LoadMetrics, ModelId, ResourceOptimizer, ResourceVector, ServiceLevel,
+    KeyMetrics, LoadMetrics, ModelId, Priority, ResourceOptimizer, ResourceVector, ServiceLevel,
     SystemComponents, SystemSnapshot, Timestamp, ValidationReport,
 };
 use tracing::Instrument as _;
 
-use crate::alerts::AlertBook;
+use crate::alerts::{AlertBook, Reduced};
 use crate::config::{ConfigError, OptimizerConfig};
 use crate::invariants::{check_engines, check_pool};
 use crate::metrics::key_metrics;
@@ -93,6 +93,8 @@ struct Shown {
     log: DecisionLog,
     /// Models that are not served in full.
     levels: BTreeMap<ModelId, ServiceLevel>,
+    /// Requests below this are refused; none where nobody is.
+    refused_below: Option<Priority>,
     /// True while the static rule stands in for the loop.
     unattended: bool,
     alerts: Vec<Alert>,
@@ -208,6 +210,9 @@ impl Optimizer {
                 level => shown.levels.insert(model.clone(), level.clone()),
             };
         }
+        if let (Action::Shed { below }, Ok(_)) = (&planned.action, &decision.outcome) {
+            shown.refused_below = *below;
+        }
         shown.log.push(decision.clone(), self.config.decisions);
     }
 
@@ -220,7 +225,8 @@ impl Optimizer {
         let mut checks = check_pool(&snapshot.pool, shown.lowered);
         checks.push(check_engines(&snapshot, shown.snapshot.as_ref()));
         let broken = checks.iter().filter(|check| !check.holds).count();
-        let news = state.alerts.observe(&snapshot, &components, &checks, &shown.levels);
+        let reduced = Reduced { levels: &shown.levels, refused_below: shown.refused_below };
+        let news = state.alerts.observe(&snapshot, &components, &checks, &reduced);
         shown.broken += broken as u64;
         shown.checks = checks;
         shown.ticks += 1;

@@ -8,8 +8,9 @@ mod prewarm;
 mod replace;
 mod retune;
 mod service;
+mod shed;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod undo;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use plimsoll_core_types::{Action, CacheMetrics, Effect, PlannedAction, SystemSna
 use crate::config::{ConfigError, PlanConfig};
 use crate::cooldown::CoolDowns;
 use crate::needs::Needs;
+use crate::sight::Sight;
 use crate::verdicts::{Judged, Verdicts};
 use draft::Draft;
 use service::Services;
@@ -72,9 +74,10 @@ impl Planner {
     /// What to do now, in the order in which to do it.
     pub fn plan(&mut self, snapshot: &SystemSnapshot) -> Vec<PlannedAction> {
         self.needs.observe(snapshot);
-        self.verdicts.observe(snapshot);
-        self.verdicts.forget(|subject| exists(subject, snapshot));
-        let mut draft = Draft::new(snapshot);
+        let sight = Sight::new(snapshot);
+        self.verdicts.observe(&sight);
+        self.verdicts.forget(|subject| exists(subject, &sight));
+        let mut draft = Draft::new(&sight);
         self.plan_undo(&mut draft);
         // What protects comes before what makes room, and that before what merely helps.
         self.plan_limit(&mut draft);
@@ -84,11 +87,12 @@ impl Planner {
         self.plan_prewarm(&mut draft);
         self.plan_retunes(&mut draft);
         self.plan_services(&mut draft);
+        self.plan_shedding(&mut draft);
         let mut actions = draft.into_actions();
         actions.retain(|planned| !self.unsupported.contains(planned.action.kind()));
         let Self { verdicts, config, expected, .. } = self;
         expected.clear();
-        expected.extend(actions.iter().map(|planned| verdicts.begin(planned, snapshot, config)));
+        expected.extend(actions.iter().map(|planned| verdicts.begin(planned, &sight, config)));
         actions
     }
 
@@ -102,6 +106,7 @@ impl Planner {
     /// here can do its like (`unsupported`), it is not planned again.
     pub fn not_done(&mut self, action: &Action, unsupported: bool) {
         self.verdicts.withdraw(action);
+        self.services.not_done(action);
         if unsupported {
             self.unsupported.insert(action.kind());
         }
@@ -118,7 +123,7 @@ impl Planner {
         self.verdicts.take_news()
     }
 
-    /// Every model is served in full now, whatever was decided before.
+    /// Every model is served in full and nobody is refused now, whatever was decided before.
     pub fn reset_services(&mut self) {
         self.services = Services::default();
     }
@@ -146,10 +151,12 @@ impl Planner {
 }
 
 /// True for a subject that a later plan may be about.
-fn exists(subject: &str, snapshot: &SystemSnapshot) -> bool {
-    let engine = || snapshot.engines.iter().any(|engine| engine.model.as_str() == subject);
-    let lease = || snapshot.pool.leases.iter().any(|lease| lease.consumer.as_str() == subject);
+fn exists(subject: &str, sight: &Sight<'_>) -> bool {
     // Caches show in a snapshot only where they should be retuned: those are few, and kept.
-    let cache = || snapshot.strategies.iter().any(|s| s.cache.as_str() == subject);
-    subject == "pool" || engine() || lease() || cache()
+    let cache = || sight.snapshot.strategies.iter().any(|s| s.cache.as_str() == subject);
+    matches!(subject, "pool" | "requests")
+        || sight.engine(subject).is_some()
+        || sight.holds_lease(subject)
+        || sight.waits_since(subject).is_some()
+        || cache()
 }

@@ -106,9 +106,12 @@ mod spoken {
         gauge!("plimsoll_utilization_ratio").set(key.utilization.get());
         gauge!("plimsoll_waiters").set(snapshot.pool.waiters.len() as f64);
         gauge!("plimsoll_leases").set(snapshot.pool.leases.len() as f64);
+        let mut counts = [0_u32; STATES.len()];
+        for engine in &snapshot.engines {
+            counts[engine.state as usize] += 1;
+        }
         for (state, name) in STATES {
-            let count = snapshot.engines.iter().filter(|engine| engine.state == state).count();
-            gauge!("plimsoll_models", "state" => name).set(count as f64);
+            gauge!("plimsoll_models", "state" => name).set(f64::from(counts[state as usize]));
         }
         counter!("plimsoll_invariants_broken_total").increment(broken as u64);
     }

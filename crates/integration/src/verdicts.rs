@@ -2,17 +2,19 @@
 
 mod claim;
 mod flow;
+mod judge;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use plimsoll_core_types::{
-    Action, CacheId, CacheMetrics, Effect, ModelId, PlannedAction, Ratio, Reason, Seen,
-    SystemSnapshot, Timestamp,
+    Action, CacheId, CacheMetrics, Effect, ModelId, PlannedAction, Ratio, Reason, Seen, Timestamp,
 };
 
 use crate::config::PlanConfig;
-use claim::{Claim, Evidence, Tally, Verdict};
+use crate::sight::Sight;
+use claim::{Claim, Tally};
 use flow::Flows;
+use judge::{Evidence, Verdict};
 
 /// More failures in a row than this change nothing any more.
 const MOST_FAILURES: u32 = 6;
@@ -30,6 +32,8 @@ const MOST_TRIALS: usize = 4096;
 /// | threads | requests take at most 1.2 times what they would have: what they took before, changed as much as those of all other models changed meanwhile |
 /// | retune | the cache hits no less than its own simulation says that it would have |
 /// | scale, degrade | no more requests wait than did |
+/// | shed | no more requests wait than did, or not too many |
+/// | shift | whoever it was for waits no longer |
 /// | limit | the pool has it |
 ///
 /// What was not kept is taken back where that is possible, and in any case not tried again for
@@ -38,7 +42,7 @@ const MOST_TRIALS: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Verdicts {
     trials: Vec<Trial>,
-    failures: BTreeMap<(&'static str, String), u32>,
+    failures: BTreeMap<&'static str, HashMap<String, u32>>,
     flows: Flows,
     tallies: BTreeMap<CacheId, Tally>,
     undo: Vec<PlannedAction>,
@@ -95,9 +99,10 @@ impl Verdicts {
     pub(crate) fn begin(
         &mut self,
         planned: &PlannedAction,
-        snapshot: &SystemSnapshot,
+        sight: &Sight<'_>,
         config: &PlanConfig,
     ) -> Option<Effect> {
+        let snapshot = sight.snapshot;
         let (kind, subject) = (planned.action.kind(), planned.action.subject());
         let tally = self.tally(subject);
         self.give_up(&planned.action, snapshot.at);
@@ -107,7 +112,7 @@ impl Verdicts {
         if matches!(planned.reason, Reason::Worse { .. }) || self.trials.len() >= MOST_TRIALS {
             return None;
         }
-        let (claim, effect, length) = claim::claim(planned, snapshot, config, &self.flows, tally)?;
+        let (claim, effect, length) = claim::claim(planned, sight, config, &self.flows, tally)?;
         let (at, subject) = (snapshot.at, subject.to_owned());
         self.trials.push(Trial { at, until: at + length, kind, subject, claim });
         Some(effect)
@@ -146,12 +151,13 @@ impl Verdicts {
         self.tallies.get(subject).copied()
     }
 
-    pub(crate) fn observe(&mut self, snapshot: &SystemSnapshot) {
+    pub(crate) fn observe(&mut self, sight: &Sight<'_>) {
+        let snapshot = sight.snapshot;
         self.flows.observe(snapshot);
         let trials = std::mem::take(&mut self.trials);
         for mut trial in trials {
             let evidence = Evidence {
-                snapshot,
+                sight,
                 flows: &self.flows,
                 tally: self.tally(&trial.subject),
                 elapsed: snapshot.at.saturating_since(trial.at),
@@ -170,11 +176,11 @@ impl Verdicts {
 
     fn settle(&mut self, trial: Trial, seen: Seen, undo: Option<Action>) {
         *(if seen.kept { &mut self.kept } else { &mut self.rolled_back }) += 1;
-        let key = (trial.kind, trial.subject.clone());
+        let failures = self.failures.entry(trial.kind).or_default();
         if seen.kept {
-            self.failures.remove(&key);
+            failures.remove(&trial.subject);
         } else {
-            let failures = self.failures.entry(key).or_default();
+            let failures = failures.entry(trial.subject.clone()).or_default();
             *failures = (*failures + 1).min(MOST_FAILURES);
         }
         if let Some(action) = undo {
@@ -200,8 +206,8 @@ impl Verdicts {
 
     /// How many times in a row `kind` was not worth it for `subject`.
     pub(crate) fn failures(&self, kind: &'static str, subject: &str) -> u32 {
-        // A key of borrowed parts would have to be a type of its own for a map this small.
-        self.failures.get(&(kind, subject.to_owned())).copied().unwrap_or(0)
+        let failures = self.failures.get(kind).and_then(|subjects| subjects.get(subject));
+        failures.copied().unwrap_or(0)
     }
 
     /// Seconds that a request for `model` took of late, on average; none where too few came.
@@ -211,7 +217,9 @@ impl Verdicts {
 
     /// Forgets models and caches that are gone.
     pub(crate) fn forget(&mut self, exists: impl Fn(&str) -> bool) {
-        self.failures.retain(|(_, subject), _| exists(subject));
+        for subjects in self.failures.values_mut() {
+            subjects.retain(|subject, _| exists(subject));
+        }
     }
 
     /// The probability from which `model` may be prewarmed, where `base` is the one for a model

@@ -195,3 +195,21 @@ fn a_common_seat_is_lent_once_and_comes_back() {
         assert_eq!(common.taken(), 0);
     });
 }
+
+#[test]
+fn a_success_is_seen_by_the_next_failure_of_another_thread() {
+    model(2, || {
+        let config = BreakerConfig { failures_in_a_row: 2, ..BreakerConfig::default() };
+        let breaker = Arc::new(Breaker::new(config).unwrap());
+        breaker.admit(|| at(0)).unwrap().failure(|| at(0));
+        let other = breaker.clone();
+        let well = thread::spawn(move || other.admit(|| at(0)).unwrap().success());
+        // Whoever looks meanwhile changes nothing.
+        let _ = breaker.state(at(0));
+        well.join().unwrap();
+        breaker.admit(|| at(0)).unwrap().failure(|| at(0));
+        assert!(breaker.is_closed(), "the success was between the two");
+        breaker.admit(|| at(0)).unwrap().failure(|| at(0));
+        assert!(!breaker.is_closed());
+    });
+}

@@ -1,5 +1,6 @@
 //! The load manager: balancer, admission, forecast and alerts together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use plimsoll_core_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::admit::Climb;
+use crate::alert::{Alerts, Latch};
 use crate::assign::assign;
 use crate::balance::Standing;
 use crate::trend;
@@ -43,7 +45,15 @@ pub struct LoadService {
     config: LoadConfig,
     floor: usize,
     climb: Mutex<Climb>,
+    objectives: Option<Arc<Alerts>>,
+    /// One for each series; see [`MOST_SERIES`].
+    saturated: Mutex<BTreeMap<String, Latch>>,
 }
+
+/// Series whose saturation alert is up are remembered, so many of them at most.
+const MOST_SERIES: usize = 256;
+/// Load must have been away from saturation for this long before that alert ends.
+const SATURATION_HOLDS: Duration = Duration::from_secs(30);
 
 impl LoadService {
     /// The manager of `balancer` and `admission`. Without a predictor, forecasts are the last
@@ -57,7 +67,30 @@ impl LoadService {
     ) -> Self {
         let floor = admission.limit();
         let climb = Mutex::new(Climb::default());
-        Self { balancer, admission, predictor, clock, config, floor, climb }
+        let saturated = Mutex::default();
+        Self {
+            balancer,
+            admission,
+            predictor,
+            clock,
+            config,
+            floor,
+            climb,
+            objectives: None,
+            saturated,
+        }
+    }
+
+    /// The same manager, whose forecasts name the alerts of `objectives` too.
+    #[must_use]
+    pub fn with_alerts(mut self, objectives: Arc<Alerts>) -> Self {
+        self.objectives = Some(objectives);
+        self
+    }
+
+    /// What watches objectives, where something does.
+    pub fn alerts(&self) -> Option<&Arc<Alerts>> {
+        self.objectives.as_ref()
     }
 
     /// The balancer.
@@ -83,38 +116,60 @@ impl LoadService {
         predicted.unwrap_or_else(|| trend::last_value(&trend.history, self.clock.now()))
     }
 
+    /// The alert on load that is at its line or about to reach it: up at once, and over once that
+    /// has not been so for a while.
     fn saturation(
         &self,
         trend: &LoadTrend,
         forecast: &ResourceForecast,
         saturated_in: Option<Duration>,
     ) -> Option<Alert> {
+        let now = self.clock.now();
+        let subject = trend.history.key().to_string();
+        let found = self.saturated(trend, forecast, saturated_in);
+        let mut latches = self.saturated.lock();
+        if found.is_none() && !latches.contains_key(&subject) {
+            return None;
+        }
+        if latches.len() >= MOST_SERIES && !latches.contains_key(&subject) {
+            latches.pop_first();
+        }
+        let latch = latches.entry(subject.clone()).or_default();
+        let since = latch.step(found.is_some(), found.is_none(), SATURATION_HOLDS, now);
+        let Some(since) = since else {
+            latches.remove(&subject);
+            return None;
+        };
+        let (severity, cause) = found.unwrap_or_else(|| {
+            (Severity::Warning, format!("was at the line of {:.1} just now", trend.capacity))
+        });
+        let (name, runbook) = ("load_saturation".to_owned(), "load-saturation".to_owned());
+        Some(Alert { name, subject, severity, cause, runbook, since, ended: None })
+    }
+
+    fn saturated(
+        &self,
+        trend: &LoadTrend,
+        forecast: &ResourceForecast,
+        saturated_in: Option<Duration>,
+    ) -> Option<(Severity, String)> {
         let line = trend.capacity * self.config.saturation.get();
         if !(line.is_finite() && line > 0.0) {
             return None;
         }
         let last = trend.history.iter().rev().find_map(|sample| sample.value)?;
         let reaching = forecast.horizons.iter().find(|horizon| horizon.quantiles.at(0.9) >= line);
-        let (severity, cause) = if last >= line {
-            (Severity::Critical, format!("{last:.1} of {:.1} now", trend.capacity))
+        if last >= line {
+            Some((Severity::Critical, format!("{last:.1} of {:.1} now", trend.capacity)))
         } else if let Some(horizon) = reaching {
             let (value, ahead) = (horizon.quantiles.at(0.9), horizon.horizon.as_secs_f64());
             let cause = format!("{value:.1} of {:.1} within {ahead:.0} s at 90%", trend.capacity);
-            (Severity::Warning, cause)
+            Some((Severity::Warning, cause))
         } else {
             let ahead = saturated_in?.as_secs_f64();
             let cause = format!("{last:.1} of {:.1} now, all within {ahead:.0} s", trend.capacity);
-            (Severity::Warning, cause)
-        };
-        Some(Alert {
-            name: "load_saturation".to_owned(),
-            subject: trend.history.key().to_string(),
-            severity,
-            cause,
-            runbook: "load-saturation".to_owned(),
-            since: self.clock.now(),
-            ended: None,
-        })
+            Some((Severity::Warning, cause))
+        }
     }
 }
 
@@ -142,7 +197,9 @@ impl LoadManager for LoadService {
         let forecast = self.predicted(trend);
         let slope = trend::slope(&trend.history);
         let saturated_in = trend::saturated_in(trend, &forecast, slope);
-        let alerts = self.saturation(trend, &forecast, saturated_in).into_iter().collect();
+        let mut alerts: Vec<Alert> =
+            self.saturation(trend, &forecast, saturated_in).into_iter().collect();
+        alerts.extend(self.objectives.iter().flat_map(|objectives| objectives.up()));
         LoadForecast { forecast, slope, saturated_in, alerts }
     }
 }

@@ -1,4 +1,10 @@
-//! Admission and balancing through the crate's face.
+//! Admission, balancing and alerts through the crate's face.
+
+#[path = "integration/alerts.rs"]
+mod alerts;
+#[cfg(feature = "tower")]
+#[path = "integration/tower.rs"]
+mod tower;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -42,4 +42,4 @@ pub use instance::{
     SizeChange, WaitHistogram,
 };
 pub use ledger::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
-pub use service::{LedgerPool, PoolEvent, PoolEventKind};
+pub use service::{Allocate, LedgerPool, PoolEvent, PoolEventKind};

@@ -1,18 +1,19 @@
 //! The ledger behind a lock, with wakers and a timer.
 
 mod event;
+mod interface;
 mod wait;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
 use plimsoll_core_types::{
-    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, OptimizeError,
-    PoolChange, PoolMetrics, PressureLevel, Ratio, Reason, ReleaseError, RenewError, ResizeError,
-    Resource, ResourcePool, ResourceRequest, ResourceStatus, ResourceVector, TicketId, Timestamp,
+    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, PressureLevel,
+    Reason, ReleaseError, RenewError, ResizeError, Resource, ResourceRequest, ResourceVector,
+    TicketId, Timestamp,
 };
 use tokio::sync::{Notify, broadcast, oneshot};
 
@@ -20,12 +21,13 @@ use crate::ledger::placement::Placement;
 use crate::ledger::{Ledger, LedgerConfig, LedgerConfigError, Outcome};
 use crate::sizing::SizingPolicy;
 pub use event::{PoolEvent, PoolEventKind};
+pub use wait::Allocate;
 use wait::Waiting;
 
 /// How many events a subscriber may lag behind before it misses the oldest.
 const EVENTS: usize = 1024;
 
-/// A [`ResourcePool`] over one [`Ledger`].
+/// A [`ResourcePool`](plimsoll_core_types::ResourcePool) over one [`Ledger`].
 ///
 /// Leases outlive the pool: they go back to the ledger, which lives as long as they do. Deadlines
 /// and times to live are kept by whoever waits; where nobody does, by the next call, or by
@@ -33,6 +35,8 @@ const EVENTS: usize = 1024;
 #[derive(Debug)]
 pub struct LedgerPool {
     shared: Arc<Shared>,
+    /// The same as `shared`, as leases have it.
+    holder: Arc<dyn LeaseHolder>,
     sizing: Option<Sizing>,
 }
 
@@ -48,13 +52,20 @@ struct Sizing {
 struct Shared {
     me: Weak<Self>,
     clock: Arc<dyn Clock>,
+    /// The standard lock, which spins before it sleeps: most of what is done under it takes less
+    /// time than going to sleep.
     state: Mutex<State>,
     /// Told when a lease is granted that ends by itself.
     expiries: Notify,
     events: broadcast::Sender<PoolEvent>,
+    /// False while nobody has ever subscribed.
+    watched: AtomicBool,
 }
 
 type Answer = Result<Resource, AllocateError>;
+
+/// What `async_trait` makes of an async function.
+type Boxed<'future, T> = Pin<Box<dyn Future<Output = T> + Send + 'future>>;
 
 #[derive(Debug)]
 struct State {
@@ -85,11 +96,13 @@ impl LedgerPool {
             state,
             expiries: Notify::new(),
             events,
+            watched: AtomicBool::new(false),
         });
-        Ok(Self { shared, sizing: None })
+        let holder = Arc::clone(&shared) as Arc<dyn LeaseHolder>;
+        Ok(Self { shared, holder, sizing: None })
     }
 
-    /// The same pool, whose limit [`optimize`](ResourcePool::optimize) adapts by `policy`, between
+    /// The same pool, whose limit [`optimize`](plimsoll_core_types::ResourcePool::optimize) adapts by `policy`, between
     /// `least` and `most` in each dimension. Without it the limit is what it was set to.
     #[must_use]
     pub fn with_sizing(
@@ -102,6 +115,20 @@ impl LedgerPool {
         self
     }
 
+    /// Grants `request`, as soon as it is its turn and there is room. As
+    /// [`ResourcePool::allocate`](plimsoll_core_types::ResourcePool::allocate), without the box that a trait object's future takes.
+    ///
+    /// # Errors
+    ///
+    /// When it can never fit, its deadline passes, too many wait, or the pool is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the line; a grant that crossed with that goes back.
+    pub fn allocate(&self, request: ResourceRequest) -> Allocate<'_> {
+        Allocate::new(self, request)
+    }
+
     /// Grants `request` now or not at all. `None` where it would have to wait.
     ///
     /// # Errors
@@ -111,10 +138,11 @@ impl LedgerPool {
         &self,
         request: ResourceRequest,
     ) -> Result<Option<Resource>, AllocateError> {
-        match self.shared.begin(request)? {
-            Begun::Granted(resource) => Ok(Some(resource)),
+        let amount = *request.amount();
+        match self.ask(request)? {
+            Asked::Granted(lease) => Ok(Some(self.lent(lease, amount))),
             // Dropping the wait leaves the line.
-            Begun::Waits(_) => Ok(None),
+            Asked::Waits(_) => Ok(None),
         }
     }
 
@@ -166,7 +194,7 @@ impl LedgerPool {
         asked
     }
 
-    /// When `ticket`, as [`monitor`](ResourcePool::monitor) lists it, is granted at the latest,
+    /// When `ticket`, as [`monitor`](plimsoll_core_types::ResourcePool::monitor) lists it, is granted at the latest,
     /// where that follows from what is known; see [`Ledger::eta`].
     pub fn eta(&self, ticket: TicketId) -> Option<Timestamp> {
         self.shared.run(|ledger, now| ledger.eta(ticket, now))
@@ -196,114 +224,119 @@ impl LedgerPool {
     /// What is decided from now on, and how tight it is when that changes. A subscriber that lags more than 1024 events behind misses the
     /// oldest and is told how many.
     pub fn subscribe(&self) -> broadcast::Receiver<PoolEvent> {
-        self.shared.events.subscribe()
-    }
-}
-
-#[async_trait]
-impl ResourcePool for LedgerPool {
-    async fn allocate(&self, request: ResourceRequest) -> Result<Resource, AllocateError> {
-        match self.shared.begin(request)? {
-            Begun::Granted(resource) => Ok(resource),
-            Begun::Waits(waiting) => waiting.granted().await,
-        }
+        // First, so that nothing is missed that is decided after this.
+        let subscribed = self.shared.events.subscribe();
+        self.shared.watched.store(true, Ordering::SeqCst);
+        subscribed
     }
 
-    async fn release(&self, resource: Resource) -> Result<(), ReleaseError> {
-        let own: Arc<dyn LeaseHolder> = Arc::clone(&self.shared) as _;
-        if resource.is_held_by(&own) {
-            resource.release()
-        } else {
-            // Dropped here, it goes back to where it came from.
-            Err(ReleaseError::Foreign { id: resource.id() })
-        }
+    #[inline]
+    fn lent(&self, lease: LeaseId, amount: ResourceVector) -> Resource {
+        Resource::new(lease, amount, Arc::clone(&self.holder))
     }
 
-    async fn optimize(&self, metrics: &PoolMetrics) -> Result<PoolChange, OptimizeError> {
-        metrics.check()?;
-        let (from, closed) = self.shared.run(|ledger, _| (*ledger.limit(), ledger.is_closed()));
-        if closed {
-            return Err(OptimizeError::Closed);
+    /// Tells the ledger of a request.
+    #[inline]
+    fn ask(&self, request: ResourceRequest) -> Result<Asked, AllocateError> {
+        let shared = &*self.shared;
+        let ends = request.ttl().is_some();
+        if shared.is_watched() {
+            return self.ask_aloud(request);
         }
-        let Some(sizing) = &self.sizing else {
-            let (what, current) = ("utilization".to_owned(), metrics.utilization.get());
-            return Ok(PoolChange { from, to: from, reason: Reason::AsGood { what, current } });
+        let mut state = shared.lock();
+        let now = shared.clock.now();
+        let asked = match state.ledger.request(request, now) {
+            Ok(Outcome::Granted(lease)) => Ok(Asked::Granted(lease)),
+            Ok(Outcome::Waits(ticket)) => Ok(Asked::Waits(self.stand(&mut state, ticket))),
+            Err(error) => Err(error),
         };
-        let advice = sizing.policy.size(metrics);
-        let factor = Ratio::saturating(advice.size as f64 / metrics.size.max(1) as f64);
-        let to = scaled(&from, factor).max(&sizing.least).min(&sizing.most);
-        self.set_limit(to);
-        Ok(PoolChange { from, to, reason: advice.reason })
+        shared.settle(state);
+        if ends {
+            shared.expiries.notify_waiters();
+        }
+        asked
     }
 
-    fn monitor(&self) -> ResourceStatus {
-        self.shared.run(|ledger, now| {
-            ledger.expire(now);
-            ledger.status(now)
-        })
+    /// A place in the line for whoever was just given `ticket`.
+    #[cold]
+    fn stand(&self, state: &mut State, ticket: TicketId) -> Box<Waiting> {
+        let (asker, answer) = oneshot::channel();
+        state.waiting.insert(ticket, asker);
+        let waits = state.ledger.waiting(ticket).expect("one that has just come is in the line");
+        let (shared, consumer) = (Arc::clone(&self.shared), waits.consumer().clone());
+        Box::new(Waiting { shared, ticket, consumer, answer })
+    }
+
+    /// As [`ask`](Self::ask), with subscribers who are told.
+    #[cold]
+    fn ask_aloud(&self, request: ResourceRequest) -> Result<Asked, AllocateError> {
+        let shared = &*self.shared;
+        let (consumer, amount) = (request.consumer().clone(), *request.amount());
+        let ends = request.ttl().is_some();
+        let asked = shared.run_state(|state, now| match state.ledger.request(request, now)? {
+            Outcome::Granted(lease) => {
+                let kind = PoolEventKind::Granted { lease, amount };
+                Ok((Asked::Granted(lease), kind, Reason::Fits { waited: Duration::ZERO }))
+            }
+            Outcome::Waits(ticket) => {
+                let reason = state.ledger.reason(ticket, now).unwrap_or(Reason::Requested);
+                let waits = Asked::Waits(self.stand(state, ticket));
+                Ok((waits, PoolEventKind::Waits { ticket, amount }, reason))
+            }
+        });
+        let refused = |error: &AllocateError| {
+            shared.tell(PoolEventKind::Refused, Some(&consumer), event::reason(error));
+        };
+        let (asked, kind, reason) = asked.inspect_err(refused)?;
+        shared.tell(kind, Some(&consumer), reason);
+        if ends {
+            shared.expiries.notify_waiters();
+        }
+        Ok(asked)
     }
 }
 
-fn scaled(amount: &ResourceVector, factor: Ratio) -> ResourceVector {
-    amount.iter().fold(ResourceVector::ZERO, |out, (dimension, count)| {
-        out.with(dimension, (count as f64 * factor.get()).round() as u64)
-    })
-}
-
-enum Begun {
-    Granted(Resource),
-    Waits(Waiting),
+/// What the ledger said to a request.
+#[derive(Debug)]
+enum Asked {
+    Granted(LeaseId),
+    Waits(Box<Waiting>),
 }
 
 impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does `work` under the lock, then tells everybody whose wait it has ended.
     fn run<T>(&self, work: impl FnOnce(&mut Ledger, Timestamp) -> T) -> T {
         self.run_state(|state, now| work(&mut state.ledger, now))
     }
 
+    #[inline]
     fn run_state<T>(&self, work: impl FnOnce(&mut State, Timestamp) -> T) -> T {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let done = work(&mut state, self.clock.now());
-        let settled = self.settle(&mut state);
+        self.settle(state);
+        done
+    }
+
+    /// Releases the lock, and tells everybody whose wait has ended.
+    #[inline]
+    fn settle(&self, state: MutexGuard<'_, State>) {
+        if !state.ledger.events().is_empty() || self.is_watched() {
+            self.settle_and_tell(state);
+        }
+    }
+
+    #[cold]
+    fn settle_and_tell(&self, mut state: MutexGuard<'_, State>) {
+        let settled = self.take_decisions(&mut state);
         drop(state);
         for (asker, answer) in settled {
             // An asker that went away meanwhile leaves its lease to be dropped here, which gives
             // it back.
             let _ = asker.send(answer);
-        }
-        done
-    }
-
-    fn begin(&self, request: ResourceRequest) -> Result<Begun, AllocateError> {
-        let (consumer, amount) = (request.consumer().clone(), *request.amount());
-        let (ttl, deadline) = (request.ttl(), request.deadline());
-        let begun = self.run_state(|state, now| match state.ledger.request(request, now)? {
-            Outcome::Granted(id) => Ok((Ok(id), Reason::Fits { waited: Duration::ZERO })),
-            Outcome::Waits(ticket) => {
-                let (asker, answer) = oneshot::channel();
-                state.waiting.insert(ticket, asker);
-                let reason = state.ledger.reason(ticket, now).unwrap_or(Reason::Requested);
-                Ok((Err((ticket, answer)), reason))
-            }
-        });
-        let (begun, reason) = begun.inspect_err(|error| {
-            self.tell(PoolEventKind::Refused, Some(&consumer), event::reason(error));
-        })?;
-        if ttl.is_some() {
-            self.expiries.notify_waiters();
-        }
-        let closed = || AllocateError::Closed { consumer: consumer.clone() };
-        match begun {
-            Ok(lease) => {
-                let resource = self.lease(lease, amount).ok_or_else(closed)?;
-                self.tell(PoolEventKind::Granted { lease, amount }, Some(&consumer), reason);
-                Ok(Begun::Granted(resource))
-            }
-            Err((ticket, answer)) => {
-                let shared = self.me.upgrade().ok_or_else(closed)?;
-                self.tell(PoolEventKind::Waits { ticket, amount }, Some(&consumer), reason);
-                Ok(Begun::Waits(Waiting { shared, ticket, consumer, deadline, answer }))
-            }
         }
     }
 
@@ -321,12 +354,19 @@ impl Shared {
 
     /// When something ends by itself next.
     fn next_wakeup(&self) -> Option<Timestamp> {
-        self.state.lock().ledger.next_wakeup()
+        self.lock().ledger.next_wakeup()
     }
 }
 
 impl LeaseHolder for Shared {
     fn release(&self, id: LeaseId) -> Result<(), ReleaseError> {
+        let mut state = self.lock();
+        if !self.is_watched()
+            && let Some(released) = state.ledger.release_untimed(id)
+        {
+            return released;
+        }
+        drop(state);
         self.run(|ledger, now| ledger.release(id, now))
     }
 

@@ -168,3 +168,81 @@ fn a_close_that_crosses_a_return_and_a_wait_ends_all() {
         assert_eq!(pool.sizes(), (0, 0, 0));
     });
 }
+
+#[test]
+fn loans_that_end_together_after_the_last_handle_touch_nothing_that_is_gone() {
+    check(|| {
+        let pool = Model::new(2);
+        let alive = pool.watch();
+        let (one, two) = (pool.try_get().unwrap(), pool.try_get().unwrap());
+        drop(pool);
+        assert!(alive(), "loans keep it alive");
+        let thread = thread::spawn(move || drop(one));
+        drop(two);
+        thread.join().unwrap();
+        assert!(!alive(), "nothing is left");
+    });
+}
+
+#[test]
+fn the_last_handle_goes_while_a_loan_comes_back() {
+    check(|| {
+        let pool = Model::new(1);
+        let alive = pool.watch();
+        let held = pool.try_get().unwrap();
+        let thread = thread::spawn(move || drop(held));
+        drop(pool);
+        thread.join().unwrap();
+        assert!(!alive(), "nothing is left");
+    });
+}
+
+#[test]
+fn objects_are_discarded_while_the_last_handle_goes() {
+    check(|| {
+        let pool = Model::new(2);
+        let alive = pool.watch();
+        let (one, two) = (pool.try_get().unwrap(), pool.try_get().unwrap());
+        let thread = thread::spawn(move || one.discard());
+        drop(pool);
+        drop(two);
+        thread.join().unwrap();
+        assert!(!alive(), "nothing is left");
+    });
+}
+
+#[test]
+fn a_shrink_that_crosses_two_returns_and_the_last_handle_leaves_nothing() {
+    check(|| {
+        let pool = Model::new(2);
+        let alive = pool.watch();
+        let (one, two) = (pool.try_get().unwrap(), pool.try_get().unwrap());
+        let thread = thread::spawn(move || {
+            drop(one);
+            drop(two);
+        });
+        pool.resize(1);
+        drop(pool);
+        thread.join().unwrap();
+        assert!(!alive(), "nothing is left");
+    });
+}
+
+#[test]
+fn a_wait_keeps_its_pool_and_its_end_lets_it_go() {
+    check(|| {
+        let pool = Model::new(1);
+        let alive = pool.watch();
+        let held = pool.try_get().unwrap();
+        let waits = pool.get();
+        let thread = thread::spawn(move || {
+            if let Some(lent) = block_on(waits) {
+                lent.touch();
+            }
+        });
+        drop(pool);
+        drop(held);
+        thread.join().unwrap();
+        assert!(!alive(), "nothing is left");
+    });
+}

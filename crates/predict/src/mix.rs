@@ -20,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::experts::{COUNT, Predictions};
+use crate::num::exp_below_one;
 
 /// Regret of one round is cut here, in units of the mean loss, which bounds what one outlier does.
 const CUT: f32 = 4.0;
@@ -111,7 +112,7 @@ impl Mix {
         }
         let mut sum = 0.0;
         for (weight, exponent) in self.weights.iter_mut().zip(exponent) {
-            *weight *= (exponent - most).exp();
+            *weight *= exp_below_one(exponent - most);
             sum += *weight;
         }
         for weight in &mut self.weights {

@@ -61,10 +61,15 @@ impl SeasonFinder {
         let now = ((value - mean) * unit).clamp(-CUT, CUT);
         self.square = self.forget * self.square + now * now;
         let known = (self.seen - 1).min(self.products.len() as u64) as usize;
-        let newest_first = ring[..oldest].iter().rev().chain(ring[oldest..].iter().rev());
-        for (product, past) in self.products[..known].iter_mut().zip(newest_first) {
-            let past = ((past - mean) * unit).clamp(-CUT, CUT);
-            *product = self.forget * *product + now * past;
+        // Newest first: what was written before the ring's end was last passed comes after. Two
+        // plain loops, so that several lags are done at once.
+        let (late, early) = (&ring[..oldest], &ring[oldest..]);
+        let (near, far) = self.products[..known].split_at_mut(known.min(late.len()));
+        for (products, values) in [(near, late), (far, early)] {
+            for (product, past) in products.iter_mut().zip(values.iter().rev()) {
+                let past = ((past - mean) * unit).clamp(-CUT, CUT);
+                *product = self.forget * *product + now * past;
+            }
         }
         if let Some((season, products)) = &mut self.given {
             for (lag, product) in [*season, *season / 2].into_iter().zip(products) {

@@ -13,7 +13,7 @@ use plimsoll_sim::trace::Trace;
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let trace = Trace::open(Path::new(&args[1]))?;
+    let trace = Trace::open(Path::new(args.get(1).ok_or("which trace?")?))?;
     let get = |i: usize, d: f64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(d);
     let options = HostOptions {
         seed: get(2, 0.0) as u64,

@@ -29,7 +29,7 @@ fn show(name: &str, out: &PoolOutcome) {
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let trace = Trace::open(Path::new(&args[1]))?;
+    let trace = Trace::open(Path::new(args.get(1).ok_or("which trace?")?))?;
     let get = |i: usize, d: f64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(d);
     let work = if get(2, 0.0) > 0.0 { Work::Tokens } else { Work::Requests };
     let demand = Demand::of(&trace, work);
@@ -51,11 +51,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for line in args.get(8).into_iter().flat_map(|list| list.split('/')) {
         let numbers: Vec<f64> = line.split(',').filter_map(|n| n.parse().ok()).collect();
-        let [level, margin, late, gain] = numbers[..] else { continue };
+        let [level, margin, late, gain, wide] = numbers[..] else { continue };
         let config = PredictorConfig { max_season, ..PredictorConfig::default() };
-        let how = ForecastingConfig { level, margin, late, gain, ..ForecastingConfig::default() };
+        let how = ForecastingConfig { level, margin, late, gain, wide };
         let mut forecasting = Forecasting::with_config(&spec, Predictor::new(config)?, how)?;
-        show(&format!("{level} {margin} {late} {gain}"), &spec.run(&demand, &mut forecasting)?);
+        show(
+            &format!("{level} {margin} {late} {gain} {wide}"),
+            &spec.run(&demand, &mut forecasting)?,
+        );
     }
     show("static-peak", &spec.run(&demand, &mut StaticPeak::new(spec.start))?);
     show("static-wait", &fixed_with_wait(&spec, &demand, 0.001)?);

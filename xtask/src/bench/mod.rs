@@ -24,7 +24,8 @@ use programs::Program;
 /// Which benches, and how.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
-    /// Only rows whose name holds this, such as `pool.` or `memory.reject`
+    /// Only rows whose name holds this, such as `pool.` or `memory.reject`; `targets` for all of
+    /// `target.`
     filter_by_name: Option<String>,
     /// The same, as an option
     #[arg(long, value_name = "TEXT", conflicts_with = "filter_by_name")]
@@ -48,7 +49,8 @@ pub(crate) struct BenchArgs {
 
 impl BenchArgs {
     fn wanted(&self) -> Option<&str> {
-        self.filter.as_deref().or(self.filter_by_name.as_deref())
+        let wanted = self.filter.as_deref().or(self.filter_by_name.as_deref());
+        wanted.map(|text| if text == "targets" { "target." } else { text })
     }
 }
 

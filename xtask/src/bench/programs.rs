@@ -25,14 +25,15 @@ pub(super) struct Program {
 /// Builds the packages that can have rows named `filter`.
 pub(super) fn build(metadata: &Metadata, filter: Option<&str>) -> Result<Vec<Program>> {
     let rooms: Vec<_> = metadata.packages.iter().filter_map(|p| Some((room(p)?, p))).collect();
-    let named = |room: &str| {
-        filter.is_some_and(|filter| filter.split('.').next().is_some_and(|first| first == room))
+    let first = filter.and_then(|filter| filter.split('.').next());
+    let named = |room: &str, package: &Package| {
+        first.is_some_and(|first| first == room || says(package).any(|name| name == first))
     };
-    let any_named = rooms.iter().any(|(room, _)| named(room));
+    let any_named = rooms.iter().any(|(room, package)| named(room, package));
     let mut programs = Vec::new();
     for (room, package) in rooms {
         // `pool.x` can only be of the pool's benches; any other text may be anywhere.
-        if !any_named || named(room) {
+        if !any_named || named(room, package) {
             line(&format!("building the benches of {room}"));
             programs.extend(build_package(room, package)?);
         }
@@ -45,6 +46,12 @@ fn room(package: &Package) -> Option<&str> {
     let room = package.name.strip_prefix(PREFIX)?;
     let has_bench = package.targets.iter().any(|target| target.kind.iter().any(|k| k == "bench"));
     has_bench.then_some(room)
+}
+
+/// Whose rows a package says that it has, where its own name does not tell.
+fn says(package: &Package) -> impl Iterator<Item = &str> {
+    let rows = package.metadata["plimsoll"]["rows"].as_array();
+    rows.into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn build_package(room: &str, package: &Package) -> Result<Vec<Program>> {

@@ -88,7 +88,8 @@ impl Baseline {
 }
 
 fn spec(model: &DemoModel, loads: &BTreeMap<ModelId, Duration>) -> ModelSpec {
-    let load_time = loads.get(&model.spec.id).copied().unwrap_or(model.spec.load_time);
+    let measured = loads.get(&model.spec.id).copied();
+    let load_time = measured.or(model.spec.load_time).unwrap_or_default();
     ModelSpec {
         id: model.spec.id.clone(),
         amount: model.spec.declared,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use plimsoll_core_types::{Bytes, Millicores, ModelId, Priority, ResourceVector, Slots};
+use plimsoll_core_types::{Bytes, Millicores, ModelId, Priority, ResourceVector, Slots, TenantId};
 
-use crate::fleet::ModelSpec;
+use crate::fleet::{EngineSpec, ModelSpec};
 
 /// What an embedded engine takes beside its weights.
 const BASE: Bytes = Bytes::from_mib(4);
@@ -76,12 +76,19 @@ pub(super) fn models(budget: Bytes, cores: Millicores, seed: u64) -> Vec<DemoMod
         let spec = ModelSpec {
             id: ModelId::new(entry.name).expect("the catalog's names are well formed"),
             declared: declared.with_slots(Slots::ZERO),
-            weights,
-            rounds: entry.rounds,
-            seed: seed.wrapping_add(index as u64),
+            engine: EngineSpec::Embedded {
+                weights,
+                rounds: entry.rounds,
+                seed: seed.wrapping_add(index as u64),
+            },
             slots: 4,
-            load_time: Duration::from_millis(500),
+            load_time: Some(Duration::from_millis(500)),
+            load_within: Duration::from_mins(1),
+            drain_within: Duration::from_secs(2),
             priority: Priority::Normal,
+            tenant: TenantId::DEFAULT,
+            pinned: false,
+            keep_alive: None,
         };
         DemoModel { spec, pattern: entry.pattern }
     };

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::traffic::{Arrival, due};
 use crate::front::Source;
-use crate::http::{Answer, CallError, Connection};
+use crate::http::{Answer, CallError, Connection, Target};
 
 /// Connections that are kept for later requests.
 const KEPT: usize = 64;
@@ -42,7 +42,7 @@ pub(super) enum Verdict {
 /// Sends requests to `front`, each within `within`.
 #[derive(Debug)]
 pub(super) struct Driver {
-    front: SocketAddr,
+    front: Arc<Target>,
     within: Duration,
     clock: Arc<dyn Clock>,
     idle: Mutex<Vec<Connection>>,
@@ -52,6 +52,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(front: SocketAddr, within: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
         let (idle, answered) = (Mutex::default(), Mutex::default());
+        let front = Arc::new(Target::new(front));
         Arc::new(Self { front, within, clock, idle, answered })
     }
 
@@ -88,7 +89,7 @@ impl Driver {
         let kept = self.idle.lock().pop();
         let mut connection = match kept {
             Some(connection) if connection.is_open() => connection,
-            _ => Connection::open(self.front).await?,
+            _ => Connection::open(&self.front).await?,
         };
         let answer = connection.call(Method::POST, "/v1/embeddings", body, self.within).await?;
         let mut idle = self.idle.lock();

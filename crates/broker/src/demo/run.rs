@@ -168,6 +168,7 @@ impl System {
             Arc::clone(&cpu) as _,
             Arc::clone(&journal),
             EngineCommand { program },
+            None,
         );
         let specs = models.iter().map(|model| model.spec.clone()).collect();
         let engines = Arc::new(Engines::new(Arc::new(world), specs));
@@ -281,7 +282,7 @@ impl System {
         let Some(victim) = steady.find(ready) else { return false };
         let Some(model) = self.engines.model(&victim.spec.id) else { return false };
         let Phase::Ready(running) = model.phase() else { return false };
-        if !stop_process(running.pid) {
+        if !running.pid.is_some_and(stop_process) {
             return false;
         }
         let (at, subject) = (self.clock.now(), victim.spec.id.to_string());

@@ -141,5 +141,7 @@ const fn name(kind: EventKind) -> &'static str {
         EventKind::Resized => "resized",
         EventKind::Injected => "injected",
         EventKind::Decided => "decided",
+        EventKind::GaveUp => "gave up",
+        EventKind::Ended => "ended",
     }
 }

@@ -1,26 +1,32 @@
 //! One model's life: a task that owns its lease and its process, and what everybody may see.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use plimsoll_core_types::{
-    ActionOutcome, AllocateError, ConsumerId, EngineState, LeaseId, Priority, Reason, Resource,
-    ResourcePool, ResourceRequest, ResourceVector,
+    ActionOutcome, AllocateError, ConsumerId, EngineState, ModelId, Priority, Reason, Resource,
+    ResourcePool, ResourceRequest, ResourceVector, Timestamp,
 };
 use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::counters::Counters;
+use super::process::LaunchError;
 use super::running::Running;
 use super::spec::ModelSpec;
 use super::world::World;
 use crate::journal::{Event, EventKind};
+use crate::lease::alive::ProcessKey;
+use crate::store::KeptEngine;
 
 /// What the task can be told.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Load, unless loaded or about to be.
-    Load { priority: Priority, within: Option<Duration>, reason: Reason },
+    /// Load, unless loaded or about to be. A load that requests demand is given up when the last
+    /// of them is.
+    Load { priority: Priority, within: Option<Duration>, reason: Reason, demanded: bool },
     /// Unload.
     Evict { reason: Reason, done: oneshot::Sender<ActionOutcome> },
     /// Kill the process, and start another under the same lease.
@@ -59,8 +65,8 @@ pub(crate) enum LoadFailure {
     #[error(transparent)]
     Refused(AllocateError),
     /// The engine did not come up.
-    #[error("{0}")]
-    Engine(String),
+    #[error("{cause}")]
+    Engine { cause: String, why: Reason, at: Timestamp },
 }
 
 impl Phase {
@@ -79,74 +85,41 @@ impl Phase {
 /// One model, as everybody sees it.
 #[derive(Debug)]
 pub(crate) struct Model {
-    pub(crate) spec: ModelSpec,
+    pub(crate) id: ModelId,
+    spec: Arc<ArcSwap<ModelSpec>>,
     pub(crate) balancer: Arc<Balancer>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) counters: Arc<Counters>,
 }
 
-/// What is counted of a model.
-#[derive(Debug)]
-pub(super) struct Counters {
-    pub(super) arrivals: AtomicU64,
-    pub(super) waiting: AtomicUsize,
-    pub(super) in_progress: AtomicUsize,
-    /// Nanoseconds; zero is never.
-    pub(super) last_used: AtomicU64,
-    pub(super) load_nanos: AtomicU64,
-    pub(super) lease: parking_lot::Mutex<Option<(LeaseId, ResourceVector)>>,
-}
-
-impl Counters {
-    fn new(load_time: Duration) -> Self {
-        Self {
-            arrivals: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
-            in_progress: AtomicUsize::new(0),
-            last_used: AtomicU64::new(0),
-            load_nanos: AtomicU64::new(u64::try_from(load_time.as_nanos()).unwrap_or(u64::MAX)),
-            lease: parking_lot::Mutex::new(None),
-        }
-    }
-
-    pub(super) fn load_time(&self) -> Duration {
-        Duration::from_nanos(self.load_nanos.load(Ordering::Relaxed))
-    }
-}
-
-/// Counts one up for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Counted(Arc<Counters>, fn(&Counters) -> &AtomicUsize);
-
-impl Counted {
-    pub(super) fn new(counters: &Arc<Counters>, which: fn(&Counters) -> &AtomicUsize) -> Self {
-        which(counters).fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counters), which)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Model {
+    /// What it is now: a new config may change that.
+    pub(crate) fn spec(&self) -> Arc<ModelSpec> {
+        self.spec.load_full()
+    }
+
+    /// Changes what does not concern a running engine.
+    pub(super) fn set_spec(&self, spec: ModelSpec) {
+        self.spec.store(Arc::new(spec));
+    }
+
     /// Where it is in its life.
     pub(crate) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }
 
-    /// The model `spec`, with its task running.
+    /// The model `spec`, with its task running. The task ends, and its engine with it, when nobody
+    /// has the model any more.
     pub(super) fn start(spec: ModelSpec, world: &Arc<World>) -> Self {
         // The optimizer asks for one thing at a time, and a request asks only when nobody has.
         let (commands, inbox) = mpsc::channel(64);
         let (phase_out, phase) = watch::channel(Phase::Stopped);
         let counters = Arc::new(Counters::new(spec.load_time));
         let balancer = Arc::new(Balancer::new(BalancerConfig::default()));
+        let (id, spec) = (spec.id.clone(), Arc::new(ArcSwap::from_pointee(spec)));
         let task = Task {
-            spec: spec.clone(),
+            spec: Arc::clone(&spec),
             world: Arc::clone(world),
             balancer: Arc::clone(&balancer),
             inbox,
@@ -154,13 +127,13 @@ impl Model {
             counters: Arc::clone(&counters),
         };
         tokio::spawn(task.run());
-        Self { spec, balancer, commands, phase, counters }
+        Self { id, spec, balancer, commands, phase, counters }
     }
 }
 
 /// The task that owns a model's lease and process.
 struct Task {
-    spec: ModelSpec,
+    spec: Arc<ArcSwap<ModelSpec>>,
     world: Arc<World>,
     balancer: Arc<Balancer>,
     inbox: mpsc::Receiver<Command>,
@@ -180,8 +153,8 @@ impl Task {
     async fn run(mut self) {
         while let Some(command) = self.inbox.recv().await {
             match command {
-                Command::Load { priority, within, reason } => {
-                    if !self.life(priority, within, reason).await {
+                Command::Load { priority, within, reason, demanded } => {
+                    if !self.life(priority, within, reason, demanded).await {
                         return;
                     }
                 }
@@ -196,10 +169,24 @@ impl Task {
     }
 
     /// From a lease to its end. False when the fleet is gone.
-    async fn life(&mut self, priority: Priority, within: Option<Duration>, reason: Reason) -> bool {
+    async fn life(
+        &mut self,
+        priority: Priority,
+        within: Option<Duration>,
+        reason: Reason,
+        demanded: bool,
+    ) -> bool {
         self.phase.send_replace(Phase::Waiting);
         self.tell(EventKind::Load, reason);
-        let mut lease = match self.lease(priority, within).await {
+        let granted = tokio::select! {
+            granted = self.lease(priority, within) => granted,
+            () = self.counters.abandoned(), if demanded => {
+                self.tell(EventKind::GaveUp, Reason::Cancelled);
+                self.phase.send_replace(Phase::Stopped);
+                return true;
+            }
+        };
+        let mut lease = match granted {
             Ok(lease) => lease,
             Err(error) => {
                 let failure = LoadFailure::Refused(error);
@@ -216,8 +203,11 @@ impl Task {
                 }
                 Ok(Ending::Exited(code)) => {
                     self.tell(EventKind::Exited, Reason::Exited { code });
+                    // As for one that is evicted: whoever sees it stopped finds its room free.
+                    self.note_lease(None);
+                    drop(lease);
                     self.phase.send_replace(Phase::Stopped);
-                    break true;
+                    return true;
                 }
                 Ok(Ending::Evicted(reason, done)) => {
                     self.tell(EventKind::Evicted, reason);
@@ -231,8 +221,10 @@ impl Task {
                 }
                 Ok(Ending::FleetGone) => break false,
                 Err(failure) => {
-                    self.tell(EventKind::Failed, Reason::Exited { code: None });
-                    tracing::warn!(model = %self.spec.id, %failure, "load failed");
+                    if let LoadFailure::Engine { why, .. } = &failure {
+                        self.tell(EventKind::Failed, why.clone());
+                    }
+                    tracing::warn!(model = %self.spec.load().id, %failure, "load failed");
                     self.phase.send_replace(Phase::Failed(Arc::new(failure)));
                     break true;
                 }
@@ -248,11 +240,13 @@ impl Task {
         priority: Priority,
         within: Option<Duration>,
     ) -> Result<Resource, AllocateError> {
-        let consumer = ConsumerId::from(&self.spec.id);
-        let amount = self.world.believed(&self.spec);
+        let spec = self.spec.load_full();
+        let consumer = ConsumerId::from(&spec.id);
+        let amount = self.world.believed(&spec);
         // A model that declares nothing is refused when the fleet is made.
         let request = ResourceRequest::new(consumer.clone(), amount)
             .map_err(|_| AllocateError::Closed { consumer })?
+            .with_tenant(spec.tenant.clone())
             .with_priority(priority);
         let request = match within {
             Some(within) => request.with_deadline(self.world.clock.now() + within),
@@ -267,23 +261,24 @@ impl Task {
             self.phase.send_replace(Phase::Starting);
         }
         let begun = self.world.clock.now();
-        let threads = self.world.threads_for(&self.spec);
-        let (mut process, running) = self
-            .world
-            .launch(&self.spec, threads)
-            .await
-            .map_err(|error| LoadFailure::Engine(error.to_string()))?;
+        self.counters.load_begins(begun);
+        let spec = self.spec.load_full();
+        let threads = self.world.threads_for(&spec);
+        let counters = Arc::clone(&self.counters);
+        let progress = move |share| counters.note_progress(share);
+        let launched = self.world.launch(&spec, threads, progress).await;
+        let (mut process, running) = launched.map_err(|error| self.failed(&error))?;
         let took = running.since.saturating_since(begun);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.counters.load_nanos.store(nanos, Ordering::Relaxed);
+        self.counters.load_took(took);
+        self.keep(&spec.id, running.pid, took);
         self.tell(EventKind::Ready, Reason::Fits { waited: took });
         let replica = running.replica;
-        let backend = BackendConfig { slots: self.spec.slots, ..BackendConfig::default() };
+        let backend = BackendConfig { slots: spec.slots, ..BackendConfig::default() };
         self.balancer.add(replica, backend);
         self.phase.send_replace(Phase::Ready(Arc::clone(&running)));
         let ending = tokio::select! {
             code = process.ended() => Ending::Exited(code),
-            ending = commanded(&mut self.inbox, lease, &self.counters, &self.world, &self.spec) => ending,
+            ending = commanded(&mut self.inbox, lease, &self.counters, &self.world, &spec.id) => ending,
         };
         self.balancer.remove(replica);
         match &ending {
@@ -296,25 +291,51 @@ impl Task {
                 self.phase.send_replace(Phase::Replacing);
                 running.connections.close();
             }
-            Ending::Exited(_) | Ending::FleetGone => {
+            Ending::FleetGone => {
+                // The config has dropped the model: who has begun comes to the end.
+                self.idle().await;
+                running.connections.close();
+            }
+            Ending::Exited(_) => {
                 running.connections.close();
             }
         }
         process.kill().await;
+        if let Some(store) = &self.world.store {
+            store.forget_engine(spec.id.as_str());
+        }
         Ok(ending)
+    }
+
+    /// Keeps for the next run how long the load took, and whose process serves.
+    fn keep(&self, model: &ModelId, pid: Option<u32>, took: Duration) {
+        let Some(store) = &self.world.store else { return };
+        store.keep_load(model.as_str(), took);
+        if let Some(process) = pid.and_then(ProcessKey::of) {
+            store.keep_engine(&KeptEngine { model: model.to_string(), process });
+        }
+    }
+
+    /// Takes note of a load that failed.
+    fn failed(&self, error: &LaunchError) -> LoadFailure {
+        let at = self.world.clock.now();
+        self.counters.load_failed();
+        LoadFailure::Engine { cause: error.to_string(), why: error.reason(), at }
     }
 
     /// Ends when nothing is in progress, or when that has taken too long.
     async fn drained(&self) {
-        const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+        let spec = self.spec.load_full();
+        if tokio::time::timeout(spec.drain_within, self.idle()).await.is_err() {
+            tracing::warn!(model = %spec.id, "requests were still in progress when it ended");
+        }
+    }
+
+    /// Ends when nothing is in progress.
+    async fn idle(&self) {
         const LOOK_EVERY: Duration = Duration::from_millis(2);
-        let idle = async {
-            while self.counters.in_progress.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        if tokio::time::timeout(DRAIN_WITHIN, idle).await.is_err() {
-            tracing::warn!(model = %self.spec.id, "requests were still in progress when it ended");
+        while self.counters.in_progress.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -323,7 +344,7 @@ impl Task {
     }
 
     fn tell(&self, kind: EventKind, reason: Reason) {
-        let (at, subject) = (self.world.clock.now(), self.spec.id.to_string());
+        let (at, subject) = (self.world.clock.now(), self.spec.load().id.to_string());
         self.world.journal.tell(Event { at, kind, subject, reason });
     }
 }
@@ -336,7 +357,7 @@ async fn commanded(
     lease: &mut Resource,
     counters: &Counters,
     world: &World,
-    spec: &ModelSpec,
+    id: &ModelId,
 ) -> Ending {
     loop {
         match inbox.recv().await {
@@ -348,7 +369,7 @@ async fn commanded(
                 let resized = lease.resize(to).map_err(|error| error.to_string());
                 if resized.is_ok() {
                     *counters.lease.lock() = Some((lease.id(), to));
-                    let (at, subject) = (world.clock.now(), spec.id.to_string());
+                    let (at, subject) = (world.clock.now(), id.to_string());
                     let kind = EventKind::Resized;
                     world.journal.tell(Event { at, kind, subject, reason });
                 }

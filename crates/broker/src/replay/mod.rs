@@ -50,6 +50,9 @@ pub(crate) enum ReplayError {
     /// The cache can't be replayed.
     #[error(transparent)]
     Cache(#[from] plimsoll_cache::replay::ReplayError),
+    /// The balancing scenario is out of its bounds.
+    #[error("--{0}")]
+    Balance(#[from] plimsoll_load::scenario::ReplayError),
     /// The requests can't be replayed.
     #[error(transparent)]
     Serving(#[from] plimsoll_sim::replay::ReplayError),

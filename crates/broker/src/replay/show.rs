@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::{CellAlignment, Table, presets};
 use plimsoll_core_types::{Report, Row};
 
+/// The label of figures that grow with the length of their run.
+const UNSTABLE: &str = "unstable";
+
 /// The report object, on one line.
 pub(super) fn json(rows: Vec<Row>) -> String {
     let report = Report { revision: env!("CARGO_PKG_VERSION").to_owned(), host: host(), rows };
@@ -43,14 +46,14 @@ pub(super) fn tables(rows: &[Row], by: &str) -> String {
 
 fn table(rows: &[&Row], by: &str) -> String {
     let mut columns: Vec<String> = Vec::new();
-    let mut lines: Vec<(&str, BTreeMap<usize, f64>)> = Vec::new();
+    let mut lines: Vec<(String, BTreeMap<usize, f64>)> = Vec::new();
     for row in rows {
         let column = heading(row);
         let at = columns.iter().position(|known| *known == column).unwrap_or_else(|| {
             columns.push(column);
             columns.len() - 1
         });
-        let name = row.labels.get(by).map_or("", String::as_str);
+        let name = name(row, by);
         match lines.iter_mut().find(|(known, _)| *known == name) {
             Some((_, cells)) => {
                 cells.insert(at, row.value);
@@ -64,7 +67,7 @@ fn table(rows: &[&Row], by: &str) -> String {
     for (name, cells) in lines {
         let figures =
             (0..columns.len()).map(|at| cells.get(&at).copied().map_or(String::new(), figure));
-        table.add_row([name.to_owned()].into_iter().chain(figures));
+        table.add_row([name].into_iter().chain(figures));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -72,11 +75,16 @@ fn table(rows: &[&Row], by: &str) -> String {
     table.to_string()
 }
 
+fn name(row: &Row, by: &str) -> String {
+    let name = row.labels.get(by).map_or("", String::as_str);
+    if row.labels.contains_key(UNSTABLE) { format!("{name} ({UNSTABLE})") } else { name.to_owned() }
+}
+
 /// The labels, other than `by`, that are not the same everywhere.
 fn varying<'a>(rows: &'a [Row], by: &str) -> BTreeSet<&'a str> {
     let differs = |key: &str| rows.iter().any(|row| row.labels.get(key) != rows[0].labels.get(key));
     let keys = rows.iter().flat_map(|row| row.labels.keys()).map(String::as_str);
-    keys.filter(|key| *key != by && differs(key)).collect()
+    keys.filter(|key| *key != by && *key != UNSTABLE && differs(key)).collect()
 }
 
 fn title(row: &Row, varying: &BTreeSet<&str>) -> String {
@@ -86,7 +94,8 @@ fn title(row: &Row, varying: &BTreeSet<&str>) -> String {
 
 /// The figure's name, with its unit where the name does not say it.
 fn heading(row: &Row) -> String {
-    let name = row.name.replace('_', " ");
+    // The room is told by the command.
+    let name = row.name.rsplit('.').next().unwrap_or_default().replace('_', " ");
     if row.unit == "ratio" || row.unit == name { name } else { format!("{name}, {}", row.unit) }
 }
 

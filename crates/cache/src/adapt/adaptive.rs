@@ -4,7 +4,7 @@ use plimsoll_core_types::{CachePolicy, Ratio, Reason};
 
 use super::CANDIDATES;
 use super::panel::{News, Panel};
-use super::selector::{Decision, Selector};
+use super::selector::{Decision, Holdings, Selector};
 use crate::hash::mix;
 use crate::policy::core::Core;
 use crate::policy::{Policy, PolicyState, model_core};
@@ -117,6 +117,21 @@ impl Adaptive {
     }
 }
 
+struct Held<'a> {
+    panel: &'a Panel,
+    live: &'a Core<()>,
+}
+
+impl Holdings for Held<'_> {
+    fn live_lacks(&self, to: usize) -> usize {
+        self.panel.missing(to, |key| self.live.contains(key))
+    }
+
+    fn lacks(&self, from: usize, to: usize) -> usize {
+        self.panel.missing(to, |key| self.panel.holds(from, key))
+    }
+}
+
 impl Policy for Adaptive {
     fn access(&mut self, key: u64, weight: u32) -> bool {
         self.accesses += 1;
@@ -124,7 +139,10 @@ impl Policy for Adaptive {
         if mix(key) <= self.threshold {
             let decision = match self.panel.access(key, weight, hit) {
                 Some(News::Full(scouts)) => self.selector.full(&scouts),
-                Some(News::Block(block)) => self.selector.block(&block),
+                Some(News::Block(block)) => {
+                    let held = Held { panel: &self.panel, live: &self.live };
+                    self.selector.block(&block, &held)
+                }
                 None => None,
             };
             if let Some(decision) = decision {

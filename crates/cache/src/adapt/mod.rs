@@ -33,10 +33,10 @@ use plimsoll_core_types::CachePolicy;
 /// trace and capacity. LIRS is first because it loses least where a
 /// series is too short to learn from.
 pub const CANDIDATES: [CachePolicy; 6] = [
+    CachePolicy::S3Fifo,
     CachePolicy::Lirs,
     CachePolicy::WideTinyLfu,
     CachePolicy::WindowTinyLfu,
-    CachePolicy::S3Fifo,
     CachePolicy::Arc,
     CachePolicy::Lru,
 ];

@@ -9,7 +9,7 @@ use crate::policy::core::Core;
 use crate::policy::{Policy, model_core};
 
 /// Scouts are so many times smaller than the miniatures.
-const SCOUT_PART: u64 = 8;
+const SCOUT_PART: u64 = 2;
 
 /// A cache counts as full from this share of its capacity on.
 const FULL: f64 = 0.95;
@@ -99,6 +99,17 @@ impl Panel {
             state.weight as f64 >= state.capacity as f64 * FULL
         };
         self.minis.iter().any(full)
+    }
+
+    /// Whether a candidate's miniature has an entry of `key`.
+    pub(crate) fn holds(&self, candidate: usize, key: u64) -> bool {
+        self.minis[candidate].contains(key)
+    }
+
+    /// How many entries of a candidate's miniature somebody else does not hold.
+    pub(crate) fn missing(&self, candidate: usize, holds: impl Fn(u64) -> bool) -> usize {
+        let resident = self.minis[candidate].resident();
+        resident.iter().filter(|(key, _)| !holds(*key)).count()
     }
 
     /// Forgets a key that was invalidated.

@@ -66,6 +66,11 @@ where
         self.cache.remove(key)
     }
 
+    /// Moka changes neither; its entries move to another cache.
+    fn retune(&self, _: CachePolicy, _: u64) -> bool {
+        false
+    }
+
     fn keys(&self) -> Vec<(Arc<K>, u32)> {
         self.cache.iter().map(|(key, entry)| (key, entry.epoch())).collect()
     }

@@ -14,9 +14,17 @@ use crate::engine::Entry;
 use crate::stats::{Counters, Statistics};
 use crate::store::{Held, Store};
 use crate::tap::Tap;
+use crate::times::Times;
 
+mod insight;
 mod load;
 mod optimize;
+mod share;
+mod watch;
+
+pub use insight::{Elsewhere, Insight};
+
+use watch::Watch;
 
 /// Entries live for ever.
 const FOR_EVER: u64 = u64::MAX;
@@ -56,11 +64,13 @@ struct Inner<K, V> {
     weigher: Option<Weigher<K, V>>,
     store: Store<K, V>,
     tap: Tap,
+    times: Times,
     counters: Counters,
     /// In nanoseconds.
     time_to_live: AtomicU64,
     reason: Mutex<Reason>,
     changing: Mutex<()>,
+    watch: Mutex<Watch>,
 }
 
 impl<K, V> Clone for ManagedCache<K, V> {
@@ -116,12 +126,14 @@ where
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let inner = Inner {
-            store: Store::new(config.policy, config.capacity),
+            store: Store::new(config.engine, config.policy, config.capacity),
             tap: Tap::new(config.history as usize),
+            times: Times::default(),
             counters: Counters::default(),
             time_to_live: AtomicU64::new(nanos(config.time_to_live)),
             reason: Mutex::new(Reason::Requested),
             changing: Mutex::new(()),
+            watch: Mutex::default(),
             id,
             config,
             clock,
@@ -234,8 +246,13 @@ where
         }
         let hash = self.store.hash(key);
         if self.tap.samples(hash) {
-            let unknown = u32::from(self.weigher.is_none());
-            self.tap.looked_up(hash, found.as_ref().map_or(unknown, |entry| entry.weight));
+            let weight = match &found {
+                Some(entry) => entry.weight,
+                None => u32::from(self.weigher.is_none()),
+            };
+            self.tap.looked_up(hash, weight, found.is_some());
+            let written = found.as_ref().map(|entry| entry.written);
+            self.times.looked_up(hash, self.clock.now(), written);
         }
         found
     }

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    CacheMetrics, CacheOptimizer, CachePolicy, CacheStrategy, Ratio, StrategyChange, StrategyError,
+    CacheMetrics, CacheOptimizer, CacheStrategy, Ratio, Reason, StrategyChange, StrategyError,
     UsagePattern,
 };
 
+use super::watch::{JUDGED, Verdict};
 use super::{FOR_EVER, Inner, ManagedCache, nanos};
-use crate::advice::{Setting, advise};
+use crate::advice::{Advice, Setting, advise};
 use crate::engine;
 use crate::stats::Statistics;
 
@@ -32,10 +33,31 @@ where
             capacity: inner.store.capacity(),
             least: inner.config.min_capacity,
             most: inner.config.max_capacity,
-            policies: &engine::moka::POLICIES,
+            policies: inner.config.engine.choices(inner.store.policy()),
             min_gain: inner.config.min_gain.get(),
         };
-        let advice = advise(&setting, sample);
+        // Foreign accesses say nothing of a change that was made here.
+        let verdict = match own {
+            Some(_) => inner.watch.lock().judge(sample, inner.tap.live(), setting.min_gain),
+            None => Verdict::Free,
+        };
+        let stay = |reason| {
+            let (policy, capacity) = (setting.policy, setting.capacity);
+            let now = inner.counters.sum().hit_ratio();
+            Advice { policy, capacity, expected: now, current: now, reason }
+        };
+        let advice = match verdict {
+            Verdict::Free => advise(&setting, sample),
+            Verdict::Wait => {
+                let (seen, needed) = (inner.tap.live().lookups, JUDGED);
+                stay(Reason::TooFewSamples { seen, needed })
+            }
+            Verdict::Undo { policy, capacity, without, with } => {
+                let what = "hit ratio of the sampled keys".to_owned();
+                let reason = Reason::Worse { what, without, with };
+                Advice { policy, capacity, ..stay(reason) }
+            }
+        };
         inner.retune_tap();
         CacheStrategy {
             cache: inner.id.clone(),
@@ -59,6 +81,9 @@ where
         } else {
             let moved = inner.store.migrate(strategy.policy, strategy.capacity);
             inner.retune_tap();
+            inner.watch.lock().changed((from, capacity_from), &strategy.reason);
+            // Until the cache has turned over once, what it lacks is the change's own cost.
+            inner.tap.count_live_after(inner.config.miniature as usize);
             (moved.kept, moved.dropped)
         };
         *inner.reason.lock() = strategy.reason;
@@ -85,13 +110,17 @@ where
     }
 }
 
-impl<K, V> Inner<K, V> {
+impl<K, V> Inner<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     fn check(&self, strategy: &CacheStrategy) -> Result<(), StrategyError> {
         if strategy.cache != self.id {
             let (given, own) = (strategy.cache.clone(), self.id.clone());
             return Err(StrategyError::OtherCache { given, own });
         }
-        let policies: &[CachePolicy] = &engine::moka::POLICIES;
+        let policies = self.config.engine.choices(self.store.policy());
         if !policies.contains(&strategy.policy) {
             let allowed = engine::names(policies);
             return Err(StrategyError::Policy { policy: strategy.policy, allowed });
@@ -127,6 +156,6 @@ where
     }
 }
 
-fn time_to_live(nanos: u64) -> Option<Duration> {
+pub(super) fn time_to_live(nanos: u64) -> Option<Duration> {
     (nanos != FOR_EVER).then(|| Duration::from_nanos(nanos))
 }

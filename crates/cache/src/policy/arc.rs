@@ -1,7 +1,7 @@
 //! Two lists that trade room by what their ghosts are asked for.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Place, Table};
+use super::table::{ListId, Loose, Place, Table};
 
 const RECENT: ListId = 0;
 const FREQUENT: ListId = 1;
@@ -87,8 +87,16 @@ impl<T> Rules<T> for Arc {
         self.shrink(table, table.capacity(), false);
     }
 
-    fn ghosts(&self) -> Option<ListId> {
-        Some(RECENT_GHOST)
+    /// The two lists as they fall out are also what they should hold until a ghost says otherwise.
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+        for entry in entries {
+            table.push(if entry.uses > 1 { FREQUENT } else { RECENT }, entry);
+        }
+        self.target = table.list_weight(RECENT).min(table.capacity());
+    }
+
+    fn ghosts(&self, ghost: &Loose<T>) -> Option<ListId> {
+        Some(if ghost.uses > 1 { FREQUENT_GHOST } else { RECENT_GHOST })
     }
 
     fn lists(&self) -> &'static [ListId] {

@@ -10,13 +10,10 @@ use super::lirs::Lirs;
 use super::lru::Lru;
 use super::s3_fifo::S3Fifo;
 use super::sieve::Sieve;
-use super::table::{ListId, Place, Table};
+use super::table::{ListId, Loose, Place, Table};
 use super::tiny_lfu::TinyLfu;
 use super::window_tiny_lfu::WindowTinyLfu;
 use super::{Policy, PolicyState};
-
-/// Uses that a newly chosen policy is shown of an entry, at the most.
-const MOST_SHOWN: u8 = 4;
 
 /// What a remembered key was when it was asked for again.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +43,13 @@ pub(super) trait Rules<T> {
     /// The lists of resident entries, the most valuable first.
     fn lists(&self) -> &'static [ListId];
 
-    /// The list of keys that are remembered, where there is one.
-    fn ghosts(&self) -> Option<ListId> {
+    /// Takes over the entries of another policy, those used longest ago first, each into the list
+    /// in which it would be had these rules been in force: what is known of an entry is when it
+    /// was used last, and how often of late.
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>);
+
+    /// Into which list a remembered key goes that another policy leaves, where there is one.
+    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
         None
     }
 }
@@ -77,8 +79,12 @@ macro_rules! rules {
                 match self { $(Self::$name(rules) => rules.settle(table)),+ }
             }
 
-            fn ghosts(&self) -> Option<ListId> {
-                match self { $(Self::$name(rules) => Rules::<()>::ghosts(rules)),+ }
+            fn adopt<T>(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+                match self { $(Self::$name(rules) => rules.adopt(table, entries)),+ }
+            }
+
+            fn ghosts<T>(&self, ghost: &Loose<T>) -> Option<ListId> {
+                match self { $(Self::$name(rules) => rules.ghosts(ghost)),+ }
             }
 
             fn lists(&self) -> &'static [ListId] {
@@ -184,6 +190,33 @@ impl<T> Core<T> {
         Some(place)
     }
 
+    /// Puts another payload in the place of a resident entry's, which counts as a use, and says
+    /// what was there before. What weighs more than the capacity is among the evicted at once, and
+    /// then the key has no entry.
+    pub(crate) fn replace(&mut self, place: Place, weight: u32, payload: T) -> Option<T> {
+        if u64::from(weight) > self.table.capacity() {
+            self.table.evicted.push(payload);
+            return self.table.remove(place);
+        }
+        let before = self.table.replace(place, weight, payload);
+        self.used(place);
+        self.rules.settle(&mut self.table);
+        before
+    }
+
+    /// What was given up since it was asked last: one, and the rest where there are more. For
+    /// whoever drops it outside of a lock; one alone costs no allocation.
+    #[inline]
+    pub(crate) fn take_evicted(&mut self) -> (Option<T>, Vec<T>) {
+        let one = self.table.evicted.pop();
+        let rest = if self.table.evicted.is_empty() {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.table.evicted)
+        };
+        (one, rest)
+    }
+
     /// Takes a resident entry out and forgets its key.
     pub(crate) fn take(&mut self, key: u64) -> Option<T> {
         let place = self.peek(key)?;
@@ -195,8 +228,8 @@ impl<T> Core<T> {
         self.rules.settle(&mut self.table);
     }
 
-    /// Changes the policy, with every entry kept: the new one is shown them in the order of their
-    /// last use, and then some of the uses that they had. False where there are no such rules.
+    /// Changes the policy, with every entry kept and put where the new one would have it. False
+    /// where there are no such rules.
     pub(crate) fn change_policy(&mut self, policy: CachePolicy) -> bool {
         if policy == self.policy {
             return true;
@@ -206,31 +239,13 @@ impl<T> Core<T> {
         let all = self.table.take_all();
         let (entries, ghosts): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|loose| loose.payload.is_some());
-        let mut shown = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let (key, weight) = (entry.key, entry.weight);
-            shown.push((key, entry.uses));
-            match self.rules.admit(&mut self.table, key, weight, None) {
-                Some(list) => {
-                    self.table.push(list, entry);
-                    self.rules.settle(&mut self.table);
-                }
-                None => self.table.evicted.extend(entry.payload),
-            }
-        }
-        for (key, uses) in shown {
-            for _ in 1..uses.min(MOST_SHOWN) {
-                if let Some(place) = self.peek(key) {
-                    self.rules.hit(&mut self.table, place);
-                }
-            }
-        }
-        if let Some(list) = self.rules.ghosts() {
-            for ghost in ghosts {
+        self.rules.adopt(&mut self.table, entries);
+        for ghost in ghosts {
+            if let Some(list) = self.rules.ghosts(&ghost) {
                 self.table.push(list, ghost);
             }
-            self.rules.settle(&mut self.table);
         }
+        self.rules.settle(&mut self.table);
         true
     }
 
@@ -281,4 +296,25 @@ impl Policy for Core<()> {
     fn contains(&self, key: u64) -> bool {
         self.peek(key).is_some()
     }
+}
+
+/// Marks for `entries` (those used longest ago first) the newest that weigh no more than `most`
+/// together, among those that `eligible` lets in.
+pub(super) fn newest<T>(
+    entries: &[Loose<T>],
+    most: u64,
+    eligible: impl Fn(usize, &Loose<T>) -> bool,
+) -> Vec<bool> {
+    let mut taken = vec![false; entries.len()];
+    let mut weight = 0_u64;
+    for (at, entry) in entries.iter().enumerate().rev() {
+        if eligible(at, entry) {
+            weight += u64::from(entry.weight);
+            if weight > most {
+                break;
+            }
+            taken[at] = true;
+        }
+    }
+    taken
 }

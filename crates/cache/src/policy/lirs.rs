@@ -1,7 +1,7 @@
 //! Entries whose uses lie close together stay; the others pass through a small queue.
 
-use super::core::{Ghost, Rules};
-use super::table::{ListId, Place, Table};
+use super::core::{Ghost, Rules, newest};
+use super::table::{ListId, Loose, Place, Table};
 
 /// Those whose last two uses lie close together (LIR), by last use.
 const CLOSE: ListId = 0;
@@ -102,7 +102,20 @@ impl<T> Rules<T> for Lirs {
         Self::shrink(table, table.capacity());
     }
 
-    fn ghosts(&self) -> Option<ListId> {
+    /// Those used more than once of late are taken for close, the last used first; where there are
+    /// not enough of them the newest of the others join them, as they do while a cache fills.
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+        let most = Self::most_close(table);
+        let close = newest(&entries, most, |_, entry| entry.uses > 1);
+        let weigh = entries.iter().zip(&close).filter(|(_, close)| **close);
+        let weight: u64 = weigh.map(|(entry, _)| u64::from(entry.weight)).sum();
+        let filling = newest(&entries, most - weight, |at, entry| !close[at] && entry.uses <= 1);
+        for (at, entry) in entries.into_iter().enumerate() {
+            table.push(if close[at] || filling[at] { CLOSE } else { QUEUE }, entry);
+        }
+    }
+
+    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
         Some(GHOST)
     }
 

@@ -1,7 +1,7 @@
 //! The least recently used goes first.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Place, Table};
+use super::table::{ListId, Loose, Place, Table};
 
 const ENTRIES: ListId = 0;
 /// Keys that are remembered for a policy to come.
@@ -32,7 +32,13 @@ impl<T> Rules<T> for Lru {
         }
     }
 
-    fn ghosts(&self) -> Option<ListId> {
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+        for entry in entries {
+            table.push(ENTRIES, entry);
+        }
+    }
+
+    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
         Some(GHOST)
     }
 

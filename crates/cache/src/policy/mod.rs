@@ -24,6 +24,7 @@ mod belady;
 pub(crate) mod core;
 mod lirs;
 mod lru;
+mod prefix;
 mod s3_fifo;
 mod sieve;
 pub(crate) mod sketch;
@@ -32,6 +33,7 @@ mod tiny_lfu;
 mod window_tiny_lfu;
 
 pub use belady::belady;
+pub use prefix::PrefixBlocks;
 
 /// An exact model of one policy.
 ///

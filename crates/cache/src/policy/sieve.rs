@@ -1,7 +1,7 @@
 //! One queue and a moving hand.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Place, Table};
+use super::table::{ListId, Loose, Place, Table};
 
 const ENTRIES: ListId = 0;
 
@@ -36,6 +36,7 @@ impl<T> Rules<T> for Sieve {
     #[inline]
     fn hit(&mut self, table: &mut Table<T>, place: Place) {
         table.set_mark(place, 1);
+        table.note_use(place);
     }
 
     fn admit(
@@ -51,6 +52,14 @@ impl<T> Rules<T> for Sieve {
 
     fn settle(&mut self, table: &mut Table<T>) {
         self.shrink(table, table.capacity());
+    }
+
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+        for entry in entries {
+            let used = u8::from(entry.uses > 1);
+            let place = table.push(ENTRIES, entry);
+            table.set_mark(place, used);
+        }
     }
 
     fn lists(&self) -> &'static [ListId] {

@@ -281,6 +281,16 @@ impl<T> Table<T> {
         Place(place)
     }
 
+    /// Puts another payload and weight in the place of a resident entry's.
+    pub(super) fn replace(&mut self, place: Place, weight: u32, payload: T) -> Option<T> {
+        let node = &mut self.nodes[place.0 as usize];
+        let before = u64::from(std::mem::replace(&mut node.weight, weight));
+        let list = &mut self.lists[usize::from(node.list)];
+        list.weight = list.weight - before + u64::from(weight);
+        self.weight = self.weight - before + u64::from(weight);
+        node.payload.replace(payload)
+    }
+
     pub(super) fn move_to_front(&mut self, list: ListId, place: Place) {
         self.unlink(place.0);
         self.link_front(list, place.0);
@@ -293,6 +303,16 @@ impl<T> Table<T> {
         let age = self.clock.wrapping_sub(node.stamp);
         if usize::from(node.list) != list || age > self.lists[list].len / FRONT_PART {
             self.move_to_front(list, place);
+            self.restamp(place);
+        }
+    }
+
+    /// Notes when an entry was used in a list that is not ordered by use, for a policy to come.
+    #[inline]
+    pub(super) fn note_use(&mut self, place: Place) {
+        let node = self.node(place);
+        let age = self.clock.wrapping_sub(node.stamp);
+        if age > self.lists[usize::from(node.list)].len / FRONT_PART {
             self.restamp(place);
         }
     }
@@ -355,6 +375,11 @@ impl<T> Table<T> {
         let key = self.key(place);
         self.evict(place);
         Some(key)
+    }
+
+    /// The payloads of all resident entries.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = &T> {
+        self.nodes.iter().filter_map(|node| node.payload.as_ref())
     }
 
     /// Empties the table; entries and ghosts come out in the order of their last use.

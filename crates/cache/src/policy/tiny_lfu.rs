@@ -2,7 +2,7 @@
 
 use super::core::{Ghost, Rules};
 use super::sketch::Sketch;
-use super::table::{ListId, Place, Table};
+use super::table::{ListId, Loose, Place, Table};
 
 const ENTRIES: ListId = 0;
 
@@ -71,6 +71,15 @@ impl<T> Rules<T> for TinyLfu {
 
     fn settle(&mut self, table: &mut Table<T>) {
         while table.resident_weight() > table.capacity() && table.pop_back(ENTRIES).is_some() {}
+    }
+
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+        let mut sketch = Sketch::new(entries.len() as u64);
+        for entry in entries {
+            sketch.raise(entry.key, entry.uses);
+            table.push(ENTRIES, entry);
+        }
+        self.sketch = Some(sketch);
     }
 
     fn lists(&self) -> &'static [ListId] {

@@ -1,7 +1,7 @@
 //! `TinyLFU` behind a window in which newcomers prove themselves.
 
-use super::core::{Ghost, Rules};
-use super::table::{ListId, Place, Table};
+use super::core::{Ghost, Rules, newest};
+use super::table::{ListId, Loose, Place, Table};
 
 const WINDOW: ListId = 0;
 const PROBATION: ListId = 1;
@@ -109,7 +109,34 @@ impl<T> Rules<T> for WindowTinyLfu {
         }
     }
 
-    fn ghosts(&self) -> Option<ListId> {
+    /// The main part takes those used most often, of equals those used last; what it has no room
+    /// for is in the window.
+    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+        let main = table.capacity() - self.window(table);
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse((entries[*at].uses, *at)));
+        let mut in_main = vec![false; entries.len()];
+        let mut weight = 0_u64;
+        for at in order {
+            weight += u64::from(entries[at].weight);
+            if weight > main {
+                break;
+            }
+            in_main[at] = true;
+        }
+        let protected = (main as f64 * PROTECTED_SHARE) as u64;
+        let kept = newest(&entries, protected, |at, entry| in_main[at] && entry.uses > 1);
+        for (at, entry) in entries.into_iter().enumerate() {
+            let list = match (in_main[at], kept[at]) {
+                (false, _) => WINDOW,
+                (_, true) => PROTECTED,
+                _ => PROBATION,
+            };
+            table.push(list, entry);
+        }
+    }
+
+    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
         Some(GHOST)
     }
 

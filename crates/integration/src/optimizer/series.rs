@@ -1,13 +1,14 @@
 //! The histories that forecasts are made from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    ConsumerId, Dimension, EngineSnapshot, Metric, ModelId, ResourceForecast, Sample, SeriesKey,
-    Timestamp, UsageHistory,
+    ConsumerId, Dimension, EngineSnapshot, Metric, ResourceForecast, Sample, SeriesKey, Timestamp,
+    UsageHistory,
 };
+
+use crate::per_model::PerModel;
 
 /// One history for each model's request rate, and one for the host's memory.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Series {
     sampled: Option<Timestamp>,
     analyzed: Option<Timestamp>,
     /// Shared with a predictor only while it is asked.
-    rates: BTreeMap<ModelId, (u64, Arc<UsageHistory>)>,
+    rates: PerModel<(u64, Arc<UsageHistory>)>,
     pub(super) memory: UsageHistory,
     pub(super) forecasts: Vec<ResourceForecast>,
 }
@@ -30,7 +31,7 @@ impl Series {
             capacity,
             sampled: None,
             analyzed: None,
-            rates: BTreeMap::new(),
+            rates: PerModel::default(),
             memory: UsageHistory::new(key, interval, capacity),
             forecasts: Vec::new(),
         }
@@ -62,14 +63,14 @@ impl Series {
         now: Timestamp,
         elapsed: Duration,
     ) -> Vec<Arc<UsageHistory>> {
-        self.rates.retain(|model, _| engines.iter().any(|engine| engine.model == *model));
-        for engine in engines {
-            let (interval, capacity) = (self.interval, self.capacity);
-            let (before, history) = self.rates.entry(engine.model.clone()).or_insert_with(|| {
-                let subject = ConsumerId::from(&engine.model);
-                let key = SeriesKey { subject, metric: Metric::RequestRate };
-                (engine.arrivals, Arc::new(UsageHistory::new(key, interval, capacity)))
-            });
+        let (interval, capacity) = (self.interval, self.capacity);
+        let fresh = |engine: &EngineSnapshot| {
+            let subject = ConsumerId::from(&engine.model);
+            let key = SeriesKey { subject, metric: Metric::RequestRate };
+            (engine.arrivals, Arc::new(UsageHistory::new(key, interval, capacity)))
+        };
+        let rates = self.rates.follow(engines, fresh);
+        for ((before, history), engine) in rates.zip(engines) {
             if elapsed.is_zero() {
                 continue;
             }
@@ -78,7 +79,7 @@ impl Series {
             let value = Some(came as f64 / elapsed.as_secs_f64());
             Arc::make_mut(history).push(Sample { at: now, value });
         }
-        let histories = self.rates.values().map(|(_, history)| Arc::clone(history));
-        histories.filter(|history| !history.is_empty()).collect()
+        let histories = self.rates.values().map(|(_, history)| history);
+        histories.filter(|history| !history.is_empty()).map(Arc::clone).collect()
     }
 }

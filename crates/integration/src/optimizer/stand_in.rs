@@ -26,8 +26,8 @@ impl Optimizer {
     }
 
     /// Where the loop is found lost, puts the [static rule](static_rule) into force, once: the line
-    /// goes down to the budget less the reserve, and every model is served in full again. Answers
-    /// with what it did. When the loop goes round again it takes over from there.
+    /// goes down to the budget less the reserve, every model is served in full and nobody is
+    /// refused. Answers with what it did. When the loop goes round again it takes over from there.
     ///
     /// To be called now and then by a task of its own, on another thread than the one that ticks.
     ///
@@ -37,18 +37,19 @@ impl Optimizer {
     pub async fn stand_in(&self) -> Vec<Decision> {
         let Mode::Static { silent } = self.mode() else { return Vec::new() };
         let Some(Outside { components, .. }) = self.outside.get() else { return Vec::new() };
-        let (snapshot, degraded) = {
+        let (snapshot, degraded, refusing) = {
             let shown = self.shown.lock();
             if shown.unattended {
                 return Vec::new();
             }
-            (shown.snapshot.clone(), shown.levels.keys().cloned().collect::<Vec<_>>())
+            let degraded: Vec<_> = shown.levels.keys().cloned().collect();
+            (shown.snapshot.clone(), degraded, shown.refused_below.is_some())
         };
         tracing::error!(silent = silent.as_secs_f64(), "the loop is lost: the static rule holds");
         telemetry::managed(false);
         // A loop that has never gone round has changed nothing.
         let plan = snapshot.map_or_else(Vec::new, |last| {
-            static_rule(&last, &self.unattended_limit(), &degraded, silent)
+            static_rule(&last, &self.unattended_limit(), &degraded, refusing, silent)
         });
         let mut decisions = Vec::with_capacity(plan.len());
         for planned in plan {

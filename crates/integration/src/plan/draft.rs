@@ -1,29 +1,35 @@
 //! A plan in the making.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use plimsoll_core_types::{
     Action, EngineSnapshot, EngineState, ModelId, PlannedAction, Reason, ResourceVector,
     SystemSnapshot,
 };
 
+use crate::sight::Sight;
+
 /// The actions so far, and what they leave free.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) snapshot: &'a SystemSnapshot,
+    pub(super) sight: &'a Sight<'a>,
     /// What is free, or will be once everything that is on its way out has gone.
     pub(super) free: ResourceVector,
     leaving: BTreeSet<&'a ModelId>,
+    resized: HashSet<ModelId>,
     actions: Vec<PlannedAction>,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(snapshot: &'a SystemSnapshot) -> Self {
+    pub(super) fn new(sight: &'a Sight<'a>) -> Self {
+        let snapshot = sight.snapshot;
         let draining = snapshot.engines.iter().filter(|e| e.state == EngineState::Draining);
         let on_its_way =
             draining.fold(ResourceVector::ZERO, |sum, e| sum.saturating_add(&e.promised));
         let free = snapshot.pool.available.saturating_add(&on_its_way);
-        Self { snapshot, free, leaving: BTreeSet::new(), actions: Vec::new() }
+        let (leaving, resized, actions) = Default::default();
+        Self { snapshot, sight, free, leaving, resized, actions }
     }
 
     /// Engines that serve and are not to be evicted by this plan.
@@ -33,6 +39,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn push(&mut self, action: Action, reason: Reason) {
+        if let Action::ResizeLease { model, .. } = &action {
+            self.resized.insert(model.clone());
+        }
         self.actions.push(PlannedAction { action, reason });
     }
 
@@ -62,9 +71,7 @@ impl<'a> Draft<'a> {
 
     /// True where the plan changes what `model`'s lease holds.
     pub(super) fn resizes(&self, model: &ModelId) -> bool {
-        let resizes =
-            |action: &Action| matches!(action, Action::ResizeLease { model: m, .. } if m == model);
-        self.actions.iter().any(|planned| resizes(&planned.action))
+        self.resized.contains(model)
     }
 
     pub(super) fn into_actions(self) -> Vec<PlannedAction> {

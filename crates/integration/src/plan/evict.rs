@@ -53,7 +53,11 @@ impl Planner {
     }
 
     fn out_of_patience(&self, waiter: &WaiterStatus, draft: &Draft<'_>) -> bool {
-        draft.snapshot.at.saturating_since(waiter.since) >= self.config.patience
+        // Whoever takes long to load has time for the others to end what they do, and a load
+        // that is not used for as long as it took is not worth it.
+        let own = draft.sight.engine(waiter.consumer.as_str());
+        let patience = own.map_or(self.config.patience, |e| self.config.patience.max(e.load_time));
+        draft.snapshot.at.saturating_since(waiter.since) >= patience
     }
 
     /// The residents to give up so that `lacking` comes free; none when not enough can.
@@ -67,6 +71,7 @@ impl Planner {
         let candidates: Vec<_> = weighed
             .iter()
             .filter(|victim| even_at_work || is_idle(victim.engine))
+            .filter(|victim| is_idle(victim.engine) || has_paid(victim.engine, draft))
             .filter(|victim| !is_suspect(victim.engine))
             .filter(|victim| !self.is_protected(victim.engine, draft))
             .map(|victim| candidate(victim, draft))
@@ -105,8 +110,8 @@ impl Planner {
 
     fn weigh<'a>(&self, engine: &'a EngineSnapshot, draft: &Draft<'_>) -> Victim<'a> {
         let within = self.config.lookahead.max(engine.load_time);
-        let need = self.needs.within(engine, draft.snapshot, within);
-        Victim { engine, need, return_cost: self.needs.return_cost(engine, draft.snapshot) }
+        let need = self.needs.within(engine, draft.sight, within);
+        Victim { engine, need, return_cost: self.needs.return_cost(engine, draft.sight) }
     }
 }
 
@@ -127,6 +132,12 @@ impl<'a> Victims<'a> {
             draft.evict(engine, action, reason);
         }
     }
+}
+
+/// True where it has served for as long as its load took.
+fn has_paid(engine: &EngineSnapshot, draft: &Draft<'_>) -> bool {
+    let since = engine.ready_since.unwrap_or(draft.snapshot.at);
+    draft.snapshot.at.saturating_since(since) >= engine.load_time
 }
 
 /// True where it has missed a probe: whether it hangs is found out first. A hung engine would

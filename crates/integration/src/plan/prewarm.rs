@@ -1,5 +1,6 @@
 //! Models loaded ahead of their requests.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use plimsoll_core_types::{
@@ -8,7 +9,7 @@ use plimsoll_core_types::{
 
 use super::Planner;
 use super::draft::Draft;
-use crate::needs::{expected, skilled};
+use crate::needs::expected;
 
 /// Victims must be expected to cost less than this share of what the prewarm is expected to save.
 const WORTH: f64 = 0.7;
@@ -28,8 +29,7 @@ impl Planner {
             .filter(|e| e.believed.fits_in(&draft.snapshot.pool.limit))
             .filter_map(|e| self.probability(e, draft).map(|(p, within)| (e, p, within)))
             .collect();
-        wanted
-            .sort_by(|a, b| self.saving(draft, b.0, b.1).total_cmp(&self.saving(draft, a.0, a.1)));
+        wanted.sort_by_cached_key(|(e, p, _)| Descending(self.saving(draft, e, *p)));
         for (engine, probability, within) in wanted {
             if self.prewarm(draft, engine, probability, within) {
                 return;
@@ -40,7 +40,7 @@ impl Planner {
     /// How probably `engine` is needed by the time that it would be ready, and when that is; none
     /// below the threshold, which rises with each prewarm of it that was for nothing.
     fn probability(&self, engine: &EngineSnapshot, draft: &Draft<'_>) -> Option<(Ratio, Duration)> {
-        let forecast = skilled(&engine.model, draft.snapshot)?;
+        let forecast = draft.sight.skilled(&engine.model)?;
         let margin = forecast.horizons.first()?.horizon * 2;
         let within = engine.load_time + margin;
         let probability = expected(forecast, within);
@@ -84,8 +84,26 @@ impl Planner {
 
     /// Seconds of waiting that loading it ahead is expected to save.
     fn saving(&self, draft: &Draft<'_>, engine: &EngineSnapshot, probability: Ratio) -> f64 {
-        let return_cost = self.needs.return_cost(engine, draft.snapshot);
+        let return_cost = self.needs.return_cost(engine, draft.sight);
         probability.min_one().get() * return_cost.as_secs_f64()
+    }
+}
+
+/// Largest first.
+#[derive(PartialEq)]
+struct Descending(f64);
+
+impl Eq for Descending {}
+
+impl Ord for Descending {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.total_cmp(&self.0)
+    }
+}
+
+impl PartialOrd for Descending {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

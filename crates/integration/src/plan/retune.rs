@@ -12,9 +12,9 @@ impl Planner {
         let snapshot = draft.snapshot;
         let now = snapshot.at;
         for assignment in snapshot.threads.iter().flat_map(|plan| &plan.assignments) {
-            let runs_otherwise = snapshot.engines.iter().any(|engine| {
+            let engine = draft.sight.engine(assignment.consumer.as_str());
+            let runs_otherwise = engine.is_some_and(|engine| {
                 engine.state == EngineState::Ready
-                    && engine.model.as_str() == assignment.consumer.as_str()
                     && engine.threads > 0
                     && engine.threads != assignment.threads
             });

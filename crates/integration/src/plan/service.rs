@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use plimsoll_core_types::{
     Action, Bytes, CacheId, CacheMetrics, ConsumerId, Dimension, EngineSnapshot, EngineState,
-    ModelId, PressureLevel, Priority, Quantiles, Reason, Timestamp,
+    PressureLevel, Priority, Quantiles, Reason, Timestamp,
 };
 
 use super::Planner;
 use super::draft::Draft;
-use crate::needs::skilled;
+use crate::per_model::PerModel;
 use crate::resilience::{Ladder, LadderConfig, ScaleInput, Scaler};
 
 /// A wait for a lease as long as this is as much as there may be.
@@ -21,9 +21,10 @@ const UPPER: f64 = 0.9;
 /// snapshot, and one for each cache.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    ladders: BTreeMap<ModelId, Ladder>,
-    scalers: BTreeMap<ModelId, Scaling>,
+    ladders: PerModel<Ladder>,
+    scalers: PerModel<Scaling>,
     caches: BTreeMap<CacheId, (Bytes, f64)>,
+    pub(super) shedding: Option<Ladder>,
 }
 
 #[derive(Debug)]
@@ -41,11 +42,24 @@ impl Services {
     }
 }
 
+impl Services {
+    /// `action` was not done: what it was about is as it was.
+    pub(super) fn not_done(&mut self, action: &Action) {
+        match action {
+            Action::Degrade { model, .. } => {
+                self.ladders.get_mut(model).into_iter().for_each(Ladder::not_taken);
+            }
+            Action::Shed { .. } => self.shedding.iter_mut().for_each(Ladder::not_taken),
+            Action::Scale { model, .. } => {
+                self.scalers.get_mut(model).into_iter().for_each(|state| state.ordered = None);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Planner {
     pub(super) fn plan_services(&mut self, draft: &mut Draft<'_>) {
-        let engines = &draft.snapshot.engines;
-        self.services.ladders.retain(|model, _| engines.iter().any(|e| e.model == *model));
-        self.services.scalers.retain(|model, _| engines.iter().any(|e| e.model == *model));
         self.plan_levels(draft);
         self.plan_replicas(draft);
         self.plan_shifts(draft);
@@ -55,15 +69,15 @@ impl Planner {
     fn plan_levels(&mut self, draft: &mut Draft<'_>) {
         let Some(degrading) = &self.config.degrading else { return };
         let snapshot = draft.snapshot;
-        for engine in &snapshot.engines {
-            let config = || LadderConfig {
-                enter_after: degrading.enter_after,
-                leave_after: degrading.leave_after,
-                ..LadderConfig::with_alias(degrading.aliases.get(&engine.model).cloned())
-            };
-            let ladder = self.services.ladders.entry(engine.model.clone()).or_insert_with(|| {
-                Ladder::new(config()).expect("made of a config that was checked")
-            });
+        let fresh = |engine: &EngineSnapshot| {
+            let alias = degrading.aliases.get(&engine.model).cloned();
+            let (enter_after, leave_after) = (degrading.enter_after, degrading.leave_after);
+            let config =
+                LadderConfig { enter_after, leave_after, ..LadderConfig::with_alias(alias) };
+            Ladder::new(config).expect("made of a config that was checked")
+        };
+        let ladders = self.services.ladders.follow(&snapshot.engines, fresh);
+        for (ladder, engine) in ladders.zip(&snapshot.engines) {
             if let Some(step) = ladder.observe(Some(strain(engine, draft)), snapshot.at) {
                 let action = Action::Degrade { model: engine.model.clone(), to: step.to };
                 draft.push(action, step.reason);
@@ -75,12 +89,12 @@ impl Planner {
     fn plan_replicas(&mut self, draft: &mut Draft<'_>) {
         let Some(scaling) = self.config.scaling.clone() else { return };
         let snapshot = draft.snapshot;
-        for engine in &snapshot.engines {
-            let entry = self.services.scalers.entry(engine.model.clone());
-            let state = entry.or_insert_with(|| Scaling {
-                scaler: Scaler::new(scaling.scale.clone()).expect("checked with the whole config"),
-                ordered: None,
-            });
+        let fresh = |_: &EngineSnapshot| Scaling {
+            scaler: Scaler::new(scaling.scale.clone()).expect("checked with the whole config"),
+            ordered: None,
+        };
+        let scalers = self.services.scalers.follow(&snapshot.engines, fresh);
+        for (state, engine) in scalers.zip(&snapshot.engines) {
             let serves = engine.state == EngineState::Ready;
             let gone = matches!(engine.state, EngineState::Stopped | EngineState::Draining);
             if gone || draft.leaves(&engine.model) {
@@ -96,7 +110,7 @@ impl Planner {
             });
             let response = self.verdicts.response(&engine.model);
             let ahead = || {
-                let forecast = skilled(&engine.model, snapshot)?;
+                let forecast = draft.sight.skilled(&engine.model)?;
                 let mut horizons = forecast.horizons.iter();
                 let at = horizons.find(|h| h.horizon >= engine.load_time);
                 let rate = at.or(forecast.horizons.last())?;
@@ -137,9 +151,7 @@ impl Planner {
             if lacking.is_zero() || draft.helps(&waiter.consumer) {
                 continue;
             }
-            let holds = |cache: &CacheId| {
-                snapshot.pool.leases.iter().any(|l| l.consumer.as_str() == cache.as_str())
-            };
+            let holds = |cache: &CacheId| draft.sight.holds_lease(cache.as_str());
             let spare = |bytes: Bytes| bytes.saturating_sub(least);
             let mut candidates: Vec<_> = self.services.caches.iter().collect();
             candidates.retain(|(cache, (bytes, _))| spare(*bytes) >= lacking && holds(cache));
@@ -149,7 +161,8 @@ impl Planner {
             if self.cool.is_cooling("shift_bytes", from.as_str(), snapshot.at) {
                 continue;
             }
-            self.cool.note("shift_bytes", from.as_str(), snapshot.at, self.config.cool_down);
+            let pause = self.pause("shift_bytes", waiter.consumer.as_str());
+            self.cool.note("shift_bytes", from.as_str(), snapshot.at, pause);
             let reason = Reason::Demand { wanted: lacking.get(), dimension: Dimension::Memory };
             let to = waiter.consumer.clone();
             draft.push(Action::ShiftBytes { from, to, bytes: lacking }, reason);
@@ -171,9 +184,9 @@ fn strain(engine: &EngineSnapshot, draft: &Draft<'_>) -> f64 {
         EngineState::Ready => in_system / (2 * engine.slots.max(1)) as f64,
         _ => 0.0,
     };
-    let own = snapshot.pool.waiters.iter().filter(|w| w.consumer.as_str() == engine.model.as_str());
-    let waited = own.map(|w| snapshot.at.saturating_since(w.since).as_secs_f64());
-    host.max(line).max(waited.fold(0.0, f64::max) / LONG_WAIT)
+    let since = draft.sight.waits_since(engine.model.as_str());
+    let waited = since.map_or(0.0, |since| snapshot.at.saturating_since(since).as_secs_f64());
+    host.max(line).max(waited / LONG_WAIT)
 }
 
 fn upper(quantiles: &Quantiles) -> f64 {

@@ -57,7 +57,7 @@ fn resident(name: &str, size: u64) -> EngineSnapshot {
     }
 }
 
-fn stopped(name: &str, size: u64) -> EngineSnapshot {
+pub(crate) fn stopped(name: &str, size: u64) -> EngineSnapshot {
     EngineSnapshot {
         state: EngineState::Stopped,
         lease: None,
@@ -232,7 +232,7 @@ fn models_at_work_give_way_only_when_patience_ends() {
     let mut planner = planner();
     let fresh = waits(snapshot(at, engines()), "c", 250, at);
     assert!(evicted(&planner.plan(&fresh)).is_empty());
-    let later = at + Duration::from_millis(400);
+    let later = at + Duration::from_millis(600);
     let stale = waits(snapshot(later, engines()), "c", 250, at);
     assert_eq!(evicted(&planner.plan(&stale)).len(), 1);
 }

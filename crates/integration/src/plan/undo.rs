@@ -12,7 +12,7 @@ impl Planner {
         let snapshot = draft.snapshot;
         for planned in self.verdicts.take_undo() {
             if let Action::ResizeLease { model, to } = &planned.action {
-                let engine = snapshot.engines.iter().find(|engine| engine.model == *model);
+                let engine = draft.sight.engine(model.as_str());
                 let short = engine.is_some_and(|engine| {
                     engine.state == EngineState::Ready && !to.fits_in(&engine.promised)
                 });

@@ -2,6 +2,7 @@
 
 mod config;
 mod probes;
+mod successes;
 mod word;
 
 use std::fmt;
@@ -12,8 +13,12 @@ use plimsoll_core_types::{Ratio, Timestamp};
 use crate::config::ConfigError;
 use crate::sync::{AtomicU64, Ordering};
 pub use config::BreakerConfig;
-use probes::{Claim, Probes};
-use word::{FULL, State, Word, after_failure, after_success, is_closed, is_spotless};
+use probes::{Claim, Probes, Ticket};
+use successes::Successes;
+use word::{
+    FULL, MOST_IN_A_ROW, State, Word, after_failure, after_successes, is_closed, is_same_closed,
+    is_spotless, successes_since,
+};
 
 /// Keeps callers away from what fails, and lets a few try whether it has recovered.
 ///
@@ -24,9 +29,11 @@ use word::{FULL, State, Word, after_failure, after_success, is_closed, is_spotle
 /// whose caller goes away leaves its place to the next one.
 ///
 /// A caller asks to be [admitted](Self::admit), and tells its [`Permit`] what came of the call.
-/// While nothing fails both only read one word, so that threads do not slow each other down. The
-/// clock is asked only where the answer depends on it: never while the breaker is closed and stays
-/// so.
+/// While nothing fails both only read one word, so that threads do not slow each other down; for
+/// some time after a failure each thread counts its successes on a line of its own. The clock is
+/// asked only where the answer depends on it: never while the breaker is closed and stays so.
+///
+/// It takes about a KiB and a half, most of it those lines.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,6 +60,7 @@ pub struct Breaker {
     /// The level from which on it opens.
     threshold: u32,
     shift: u32,
+    successes: Successes,
     probes: Probes,
     opened: AtomicU64,
     config: BreakerConfig,
@@ -117,11 +125,12 @@ impl Breaker {
     /// When a value of `config` is out of its bounds.
     pub fn new(config: BreakerConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        let closed = Word::new(State::Closed { level: 0, in_a_row: 0 });
+        let closed = Word::new(State::Closed { level: 0, in_a_row: 0, seen: 0 });
         Ok(Self {
             word: Line(AtomicU64::new(closed.pack())),
             threshold: (config.failure_share.get() * f64::from(FULL)) as u32,
             shift: config.window.trailing_zeros(),
+            successes: Successes::new(),
             probes: Probes::new(config.probes, config.probe_timeout),
             opened: AtomicU64::new(0),
             config,
@@ -136,22 +145,20 @@ impl Breaker {
     #[inline]
     pub fn admit(&self, now: impl FnOnce() -> Timestamp) -> Result<Permit<'_>, Refused> {
         let word = self.word.0.load(Ordering::Relaxed);
-        if is_closed(word) {
-            return Ok(Permit { breaker: self, turn: word::turn(word), probe: None });
-        }
-        self.admit_probe(now())
+        let token = if is_closed(word) { word } else { self.admit_probe(now)? };
+        Ok(Permit { breaker: self, token })
     }
 
+    /// The token of a probe, or of a call where it is closed by now.
     #[cold]
-    fn admit_probe(&self, now: Timestamp) -> Result<Permit<'_>, Refused> {
-        let now_ms = millis(now);
+    #[inline(never)]
+    fn admit_probe(&self, now: impl FnOnce() -> Timestamp) -> Result<u64, Refused> {
+        let now_ms = millis(now());
         loop {
             let packed = self.word.0.load(Ordering::Acquire);
             let word = Word::unpack(packed);
             match word.state {
-                State::Closed { .. } => {
-                    return Ok(Permit { breaker: self, turn: word.turn, probe: None });
-                }
+                State::Closed { .. } => return Ok(packed),
                 State::Held => return Err(Refused::Held),
                 State::Open { until, .. } if now_ms < until => {
                     let retry_in = Duration::from_millis(until - now_ms);
@@ -162,9 +169,7 @@ impl Breaker {
                     self.swap(packed, word.then(State::HalfOpen { good: 0, again }));
                 }
                 State::HalfOpen { .. } => match self.probes.claim(word.turn, now_ms) {
-                    Claim::Taken(probe) => {
-                        return Ok(Permit { breaker: self, turn: word.turn, probe: Some(probe) });
-                    }
+                    Claim::Taken(ticket) => return Ok(ticket.0),
                     Claim::Overdue => self.reopen(packed, now_ms),
                     Claim::Full if self.word.0.load(Ordering::Acquire) != packed => {}
                     Claim::Full => return Err(Refused::Probing),
@@ -181,7 +186,8 @@ impl Breaker {
     /// What it does at `now`.
     pub fn state(&self, now: Timestamp) -> BreakerState {
         match Word::unpack(self.word.0.load(Ordering::Acquire)).state {
-            State::Closed { level, in_a_row } => {
+            State::Closed { level, in_a_row, seen } => {
+                let (level, in_a_row) = self.with_successes(level, in_a_row, seen).0;
                 let failing = Ratio::saturating(f64::from(level) / f64::from(FULL));
                 BreakerState::Closed { failing, in_a_row }
             }
@@ -216,36 +222,54 @@ impl Breaker {
         &self.config
     }
 
+    /// Level and failures in a row, with the successes since they were written taken in, and how
+    /// many those have been in all.
+    fn with_successes(&self, level: u32, in_a_row: u16, seen: u16) -> ((u32, u16), u16) {
+        let total = self.successes.total();
+        match successes_since(seen, total) {
+            0 => ((level, in_a_row), seen),
+            count => ((after_successes(level, count, self.shift), 0), total),
+        }
+    }
+
+    /// A success while there is something that it changes. Every so often what was counted is
+    /// taken in, so that the word becomes spotless again.
+    fn succeeded(&self) {
+        if self.successes.count().is_multiple_of(TAKEN_IN_EVERY) {
+            self.take_in();
+        }
+    }
+
     #[cold]
-    fn succeeded(&self, turn: u32) {
+    fn take_in(&self) {
         self.change(|word| match word.state {
-            State::Closed { level, in_a_row }
-                if word.turn == turn && (level, in_a_row) != (0, 0) =>
-            {
-                let level = after_success(level, self.shift);
-                Some(word.still(State::Closed { level, in_a_row: 0 }))
+            State::Closed { level, in_a_row, seen } => {
+                let ((level, in_a_row), seen) = self.with_successes(level, in_a_row, seen);
+                Some(word.still(State::Closed { level, in_a_row, seen }))
             }
             _ => None,
         });
     }
 
     #[cold]
-    fn failed(&self, turn: u32, now: impl FnOnce() -> Timestamp) {
+    fn failed(&self, token: u64, now: impl FnOnce() -> Timestamp) {
+        let turn = word::turn(token);
         let mut now = Some(now);
         let mut told = None;
         let mut opens = false;
         self.change(|word| {
             opens = false;
-            let State::Closed { level, in_a_row } = word.state else { return None };
+            let State::Closed { level, in_a_row, seen } = word.state else { return None };
             if word.turn != turn {
                 return None;
             }
+            let ((level, in_a_row), seen) = self.with_successes(level, in_a_row, seen);
             let level = after_failure(level, self.shift);
-            let in_a_row = in_a_row.saturating_add(1);
+            let in_a_row = (in_a_row + 1).min(MOST_IN_A_ROW);
             let limit = self.config.failures_in_a_row;
             opens = level >= self.threshold || (limit > 0 && in_a_row >= limit);
             if !opens {
-                return Some(word.still(State::Closed { level, in_a_row }));
+                return Some(word.still(State::Closed { level, in_a_row, seen }));
             }
             if let Some(now) = now.take() {
                 told = Some(millis(now()));
@@ -262,7 +286,8 @@ impl Breaker {
             State::HalfOpen { good, again } if word.turn == turn => {
                 let good = good + 1;
                 Some(if good >= self.config.probes {
-                    word.then(State::Closed { level: 0, in_a_row: 0 })
+                    let seen = self.successes.total();
+                    word.then(State::Closed { level: 0, in_a_row: 0, seen })
                 } else {
                     word.still(State::HalfOpen { good, again })
                 })
@@ -316,6 +341,9 @@ impl Breaker {
     }
 }
 
+/// A thread takes in what all have counted each time it has counted so many; a power of two.
+const TAKEN_IN_EVERY: u64 = 64;
+
 /// Milliseconds of the breaker's clock, rounded down.
 const fn millis(moment: Timestamp) -> u64 {
     moment.as_nanos() / 1_000_000
@@ -334,8 +362,8 @@ impl fmt::Debug for Breaker {
 #[must_use = "dropped at once, it says nothing about the call"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    turn: u32,
-    probe: Option<probes::Ticket>,
+    /// The closed word that let it through, or a probe's [`Ticket`]: two words that registers hold.
+    token: u64,
 }
 
 impl Permit<'_> {
@@ -343,46 +371,60 @@ impl Permit<'_> {
     #[inline]
     pub fn success(self) {
         let word = self.breaker.word.0.load(Ordering::Relaxed);
-        if self.probe.is_none() && is_closed(word) && is_spotless(word) {
-            return;
+        if is_same_closed(word, self.token) {
+            if !is_spotless(word) {
+                self.breaker.succeeded();
+            }
+            // It holds no place.
+            std::mem::forget(self);
+        } else {
+            self.settle_success();
         }
-        self.settle_success();
     }
 
+    /// A call of an earlier turn has no say, and a probe that came back too late has lost its
+    /// place, and its say with it.
     #[cold]
-    fn settle_success(mut self) {
-        match self.probe.take() {
-            None => self.breaker.succeeded(self.turn),
-            Some(ticket) => {
-                // A probe that came back too late has lost its place, and its say with it.
-                if self.breaker.probes.done(ticket) {
-                    self.breaker.probe_succeeded(self.turn);
-                }
-            }
+    #[inline(never)]
+    fn settle_success(self) {
+        if let Some(ticket) = self.ticket()
+            && self.breaker.probes.done(ticket)
+        {
+            self.breaker.probe_succeeded(ticket.turn());
         }
+        std::mem::forget(self);
     }
 
     /// The call failed. `now` is asked only where the breaker opens for it.
-    pub fn failure(mut self, now: impl FnOnce() -> Timestamp) {
-        match self.probe.take() {
-            None => self.breaker.failed(self.turn, now),
+    #[cold]
+    #[inline(never)]
+    pub fn failure(self, now: impl FnOnce() -> Timestamp) {
+        match self.ticket() {
+            None => self.breaker.failed(self.token, now),
             Some(ticket) => {
-                self.breaker.probe_failed(self.turn, now());
+                self.breaker.probe_failed(ticket.turn(), now());
                 self.breaker.probes.free(ticket);
             }
         }
+        std::mem::forget(self);
     }
 
     /// True where the call is a probe of a half-open breaker.
+    #[inline]
     pub const fn is_probe(&self) -> bool {
-        self.probe.is_some()
+        !is_closed(self.token)
+    }
+
+    #[inline]
+    const fn ticket(&self) -> Option<Ticket> {
+        if self.is_probe() { Some(Ticket(self.token)) } else { None }
     }
 }
 
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(ticket) = self.probe.take() {
+        if let Some(ticket) = self.ticket() {
             self.breaker.probes.free(ticket);
         }
     }

@@ -123,6 +123,8 @@ pub struct Ladder {
     config: LadderConfig,
     /// How many rungs down; zero is full service.
     depth: usize,
+    /// The same before the last step.
+    before: usize,
     /// For each rung, since when strain has been enough for it without a break.
     strained: Vec<Option<Timestamp>>,
     /// Since when strain has been low enough to go a rung up.
@@ -155,7 +157,7 @@ impl Ladder {
     pub fn new(config: LadderConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let strained = vec![None; config.rungs.len()];
-        Ok(Self { config, depth: 0, strained, calm: None, went_up: None, flaps: 0 })
+        Ok(Self { config, depth: 0, before: 0, strained, calm: None, went_up: None, flaps: 0 })
     }
 
     /// Takes note of the strain at `now`, and says where that leads. None where strain is not
@@ -220,8 +222,16 @@ impl Ladder {
 
     fn step(&mut self, to: usize, reason: Reason) -> Step {
         let from = self.level();
-        self.depth = to;
+        self.before = std::mem::replace(&mut self.depth, to);
         Step { from, to: self.level(), reason }
+    }
+
+    /// The last step could not be taken after all: things are as they were before it, and strain or
+    /// calm has to last anew before it is tried again.
+    pub fn not_taken(&mut self) {
+        self.depth = self.before;
+        self.strained.fill(None);
+        self.calm = None;
     }
 
     /// The level that is in force.
@@ -285,6 +295,20 @@ mod tests {
         }
         let expected = [(110, "by small"), (211, "reduced"), (312, "in full")];
         assert_eq!(levels, expected.map(|(tick, level)| (tick, level.to_owned())));
+    }
+
+    #[test]
+    fn a_step_that_could_not_be_taken_is_tried_again_later() {
+        let mut ladder = ladder();
+        for second in 0..6 {
+            let step = ladder.observe(Some(1.1), at(f64::from(second)));
+            assert_eq!(step.is_some(), second % 2 == 1, "{second}");
+            if step.is_some() {
+                assert_eq!(ladder.level(), ServiceLevel::Reduced);
+                ladder.not_taken();
+            }
+            assert_eq!(ladder.level(), ServiceLevel::Full);
+        }
     }
 
     #[test]

@@ -66,8 +66,9 @@ impl Watchdog {
 /// nobody is refused for a strain that nobody measures any more.
 ///
 /// `limit` is the most that may be promised unattended, such as the budget less what others on the
-/// host have used at most; a dimension that is zero stays as it is. The line is only ever lowered: that more would fit is for the loop to
-/// say.
+/// host have used at most; a dimension that is zero stays as it is. The line is only ever lowered:
+/// that more would fit is for the loop to say. `degraded` are the models that are not served in
+/// full, and `refusing` says that requests are refused by priority.
 ///
 /// What else the loop does is not done, which is safe by itself: nothing is loaded ahead, evicted,
 /// moved or retuned. Leases, waiters and running engines go on.
@@ -75,6 +76,7 @@ pub fn static_rule(
     snapshot: &SystemSnapshot,
     limit: &ResourceVector,
     degraded: &[plimsoll_core_types::ModelId],
+    refusing: bool,
     silent: Duration,
 ) -> Vec<PlannedAction> {
     let reason = || Reason::Unattended { silent };
@@ -89,6 +91,10 @@ pub fn static_rule(
     }
     for model in degraded {
         let action = Action::Degrade { model: model.clone(), to: ServiceLevel::Full };
+        actions.push(PlannedAction { action, reason: reason() });
+    }
+    if refusing {
+        let action = Action::Shed { below: None };
         actions.push(PlannedAction { action, reason: reason() });
     }
     actions

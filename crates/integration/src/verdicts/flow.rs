@@ -4,10 +4,12 @@
 //! in the system over time, divided by how many were completed, is how long each was in it. So it
 //! takes nothing but counts that every engine has.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{EngineSnapshot, ModelId, SystemSnapshot, Timestamp};
+
+use crate::fade::Fade;
+use crate::per_model::PerModel;
 
 /// How fast the recent past is forgotten: it halves every so often.
 const HALF_LIFE: Duration = Duration::from_secs(5);
@@ -52,22 +54,27 @@ struct Seen {
 /// The flow through each model. Holds one entry for each model of the last snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
-    seen: BTreeMap<ModelId, Seen>,
+    seen: PerModel<Seen>,
+    /// Through all of them: so far, and of late.
+    all: (Flow, Flow),
 }
 
 impl Flows {
     pub(super) fn observe(&mut self, snapshot: &SystemSnapshot) {
-        self.seen.retain(|model, _| snapshot.engines.iter().any(|e| e.model == *model));
-        for engine in &snapshot.engines {
-            let fresh = || Seen {
-                at: snapshot.at,
-                arrivals: engine.arrivals,
-                in_system: engine.in_progress + engine.waiting,
-                total: Flow::default(),
-                recent: Flow::default(),
-            };
-            let seen = self.seen.entry(engine.model.clone()).or_insert_with(fresh);
-            seen.observe(engine, snapshot.at);
+        let fresh = |engine: &EngineSnapshot| Seen {
+            at: snapshot.at,
+            arrivals: engine.arrivals,
+            in_system: engine.in_progress + engine.waiting,
+            total: Flow::default(),
+            recent: Flow::default(),
+        };
+        let mut fade = Fade::new(HALF_LIFE);
+        self.all = (Flow::default(), Flow::default());
+        let seen = self.seen.follow(&snapshot.engines, fresh);
+        for (seen, engine) in seen.zip(&snapshot.engines) {
+            seen.observe(engine, snapshot.at, &mut fade);
+            self.all.0.add(seen.total);
+            self.all.1.add(seen.recent);
         }
     }
 
@@ -83,17 +90,13 @@ impl Flows {
 
     /// What went through all models but `model`: so far, and of late.
     pub(super) fn others(&self, model: &ModelId) -> (Flow, Flow) {
-        let (mut total, mut recent) = (Flow::default(), Flow::default());
-        for (_, seen) in self.seen.iter().filter(|(other, _)| *other != model) {
-            total.add(seen.total);
-            recent.add(seen.recent);
-        }
-        (total, recent)
+        let (total, recent) = self.all;
+        (total.since(self.total(model)), recent.since(self.recent(model)))
     }
 }
 
 impl Seen {
-    fn observe(&mut self, engine: &EngineSnapshot, now: Timestamp) {
+    fn observe(&mut self, engine: &EngineSnapshot, now: Timestamp, fade: &mut Fade) {
         let elapsed = now.saturating_since(self.at).as_secs_f64();
         if elapsed <= 0.0 {
             return;
@@ -104,7 +107,7 @@ impl Seen {
         let came = engine.arrivals.saturating_sub(self.arrivals) as f64;
         let completed = (came + self.in_system as f64 - in_system as f64).max(0.0);
         let step = Flow { area, completed };
-        let keep = 0.5_f64.powf(elapsed / HALF_LIFE.as_secs_f64());
+        let keep = fade.left_after(elapsed);
         self.recent.area *= keep;
         self.recent.completed *= keep;
         self.recent.add(step);

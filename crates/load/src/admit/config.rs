@@ -20,8 +20,8 @@ pub struct AdmissionConfig {
     /// The limit is never adapted above this. Default 65536.
     pub most: usize,
     /// How many may wait; at most 1,048,576. Where they do, a newcomer takes the place of
-    /// somebody of a lower class, or, under overload, of whoever of its own class has waited
-    /// longest; else it is refused. 0 refuses whoever can't begin at once. Default 1024.
+    /// somebody of a lower class; or, in its own, of a tenant that holds more of the line for its
+    /// weight, or, under overload, of whoever has waited longest; else it is refused. 0 refuses whoever can't begin at once. Default 1024.
     pub max_waiting: usize,
     /// How long somebody without a deadline waits at most. Default 30 s.
     pub wait_at_most: Duration,

@@ -26,8 +26,8 @@ pub(super) struct Ask {
 
 /// Names a place in the line; never used twice while it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    index: u32,
+pub(crate) struct Ticket {
+    pub(super) index: u32,
     generation: u32,
 }
 
@@ -74,6 +74,13 @@ struct Tenant {
     /// What it has been served, over its weight.
     served: f64,
     step: f64,
+}
+
+impl Tenant {
+    /// How much of the line it holds, over its weight.
+    fn holds(&self) -> f64 {
+        self.waiting as f64 * self.step
+    }
 }
 
 #[derive(Debug, Default)]
@@ -190,18 +197,18 @@ impl Line {
         let mut woken = None;
         if self.waiting >= self.config.max_waiting.min(MOST) {
             let overload = self.overload(limit);
-            let victim = self.victim(ask.priority, limit, now).ok_or(overload)?;
+            let victim = self.victim(ask, limit, now).ok_or(overload)?;
             woken = self.refuse(victim, |line, _| line.overload(limit));
         }
         let ticket = self.place(ask, now);
+        let step = self.step_of(&ask.tenant);
         let class = &mut self.classes[ask.priority.index()];
-        let weight = self.config.weights.get(&ask.tenant).map_or(1.0, |weight| weight.get());
         let served = class.served;
         let tenant = class.tenants.entry(ask.tenant.clone()).or_insert_with(|| Tenant {
             line: VecDeque::new(),
             waiting: 0,
             served,
-            step: 1.0 / weight.max(1e-6),
+            step,
         });
         // Whoever comes back after a while has no claim on what it did not ask for.
         tenant.served = tenant.served.max(served);
@@ -236,16 +243,32 @@ impl Line {
         (entry.generation == ticket.generation).then_some(entry)
     }
 
-    /// Who gives way to a newcomer of `priority`: whoever has waited longest in the lowest class
-    /// below; under overload, in its own class too.
-    fn victim(&mut self, priority: Priority, limit: usize, now: Timestamp) -> Option<Ticket> {
-        let own = usize::from(self.is_overloaded(limit, now));
-        let classes = &mut self.classes[..priority.index() + own];
-        let class = classes.iter_mut().find(|class| class.waiting > 0)?;
-        // Of the tenant that has most waiting, or a flood of one would push out the others.
-        let tenant = class.tenants.values_mut().max_by_key(|tenant| tenant.waiting)?;
-        let entries = &self.entries;
-        tenant.line.iter().copied().find(|ticket| is_waiting(entries, *ticket))
+    /// Who gives way to a newcomer: somebody of the lowest class below it, else of its own, where
+    /// there is overload or another tenant holds more of the line than its share.
+    fn victim(&mut self, ask: &Ask, limit: usize, now: Timestamp) -> Option<Ticket> {
+        let overloaded = self.is_overloaded(limit, now);
+        let own = ask.priority.index();
+        let class = (0..=own).find(|class| self.classes[*class].waiting > 0)?;
+        let step = self.step_of(&ask.tenant);
+        let newcomer = self.classes[class].tenants.get(&ask.tenant);
+        let would_hold = newcomer.map_or(0, |tenant| tenant.waiting + 1).max(1) as f64 * step;
+        // Of the tenant that holds most for its weight, or a flood of one would push out the others.
+        let most =
+            self.classes[class].tenants.values().max_by(|a, b| a.holds().total_cmp(&b.holds()))?;
+        let mut waits =
+            most.line.iter().copied().filter(|ticket| is_waiting(&self.entries, *ticket));
+        match () {
+            // Whoever has waited longest is the least likely to be served in time.
+            () if class < own || overloaded => waits.next(),
+            () if would_hold < most.holds() => waits.next_back(),
+            () => None,
+        }
+    }
+
+    /// What being served once costs a tenant.
+    fn step_of(&self, tenant: &TenantId) -> f64 {
+        let weight = self.config.weights.get(tenant).map_or(1.0, |weight| weight.get());
+        1.0 / weight.max(1e-6)
     }
 
     /// Ends a wait with a refusal; whoever waited is to be woken.

@@ -4,10 +4,15 @@ mod climb;
 mod config;
 mod drain;
 mod line;
+#[cfg(loom)]
+pub mod model;
 mod permit;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod wait;
 
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use plimsoll_core_types::{Clock, Priority, Reason, TenantId, Timestamp};
@@ -15,7 +20,8 @@ use plimsoll_core_types::{Clock, Priority, Reason, TenantId, Timestamp};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 pub(crate) use climb::Climb;
 pub use config::AdmissionConfig;
-use line::{Ask, Line, Ticket, Why};
+pub(crate) use line::Ticket;
+use line::{Ask, Line, Stand, Why};
 pub use permit::Permit;
 use wait::Waiting;
 
@@ -80,6 +86,19 @@ pub struct Refused {
     pub retry_after: Duration,
 }
 
+/// The same, small.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turned {
+    why: Why,
+    pub(crate) retry_after: Duration,
+}
+
+impl From<Turned> for Refused {
+    fn from(turned: Turned) -> Self {
+        Self { reason: turned.why.into(), retry_after: turned.retry_after }
+    }
+}
+
 /// How admission stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionStatus {
@@ -110,6 +129,7 @@ impl Admission {
     }
 
     /// A permit now, or none: where all are out, or others wait for one.
+    #[inline]
     pub fn try_admit(&self) -> Option<Permit<&Self>> {
         self.take().then(|| Permit::new(self))
     }
@@ -166,8 +186,7 @@ impl Admission {
         if demand.deadline.is_none() && self.take() {
             return Ok(());
         }
-        let entered = self.enter(demand);
-        match entered.map_err(|(why, retry_after)| Refused { reason: why.into(), retry_after })? {
+        match self.enter(demand)? {
             Some((ticket, deadline)) => {
                 Waiting { admission: self, ticket, deadline, told: false }.settled().await
             }
@@ -176,6 +195,7 @@ impl Admission {
     }
 
     /// Takes a free permit, past nobody.
+    #[inline]
     fn take(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let mut state = self.state.load(Ordering::Relaxed);
@@ -196,14 +216,16 @@ impl Admission {
     }
 
     /// Gives a permit back, to whoever is next where somebody waits.
-    fn give_back(&self) {
+    #[inline]
+    pub(crate) fn give_back(&self) {
         if self.state.fetch_sub(1, Ordering::Release) & WAITED_FOR != 0 {
             self.serve();
         }
     }
 
-    /// Takes a permit, or a place in the line.
-    fn enter(&self, demand: Demand) -> Result<Option<(Ticket, Timestamp)>, (Why, Duration)> {
+    /// Takes a permit, or a place in the line, which is held until [`stand`](Self::stand) has told
+    /// of its end or it is [left](Self::leave).
+    pub(crate) fn enter(&self, demand: Demand) -> Result<Option<(Ticket, Timestamp)>, Turned> {
         let now = self.clock.now();
         let Demand { priority, tenant, deadline } = demand;
         if deadline.is_none_or(|deadline| deadline > now) && self.take() {
@@ -219,13 +241,42 @@ impl Admission {
             self.state.fetch_or(WAITED_FOR, Ordering::AcqRel);
         }
         drop(line);
-        let (ticket, displaced) = entered.map_err(|why| (why, retry_after))?;
+        let (ticket, displaced) = entered.map_err(|why| Turned { why, retry_after })?;
         if let Some(waker) = displaced {
             waker.wake();
         }
         // A permit may have come back just before the state said that somebody waits.
         self.serve();
         Ok(Some((ticket, deadline)))
+    }
+
+    /// What has become of a place in the line; `waker` is woken when that changes. An end is told
+    /// once.
+    pub(crate) fn stand(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<(), Turned>> {
+        match self.line.lock().poll(ticket, waker) {
+            // None has been told before: whoever polls once more has had the answer.
+            Some(Stand::Waits(_)) | None => Poll::Pending,
+            Some(Stand::Granted) => Poll::Ready(Ok(())),
+            Some(Stand::Refused(why, retry_after)) => Poll::Ready(Err(Turned { why, retry_after })),
+        }
+    }
+
+    /// Ends a wait whose deadline has passed.
+    pub(crate) fn expire(&self, ticket: Ticket) {
+        let now = self.clock.now();
+        self.line.lock().expire(ticket, now);
+        self.serve();
+    }
+
+    /// Leaves the line; a permit that crossed with that goes back.
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        let granted = self.line.lock().leave(ticket);
+        if granted {
+            self.give_back();
+        } else {
+            // The last to leave lets newcomers pass again.
+            self.serve();
+        }
     }
 
     /// Gives free permits to whoever is next, until there are none or nobody waits.

@@ -18,6 +18,7 @@ impl<H: Deref<Target = Admission>> Permit<H> {
 }
 
 impl<H: Deref<Target = Admission>> Drop for Permit<H> {
+    #[inline]
     fn drop(&mut self) {
         self.admission.give_back();
     }

@@ -1,12 +1,11 @@
 //! The wait for a permit.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plimsoll_core_types::Timestamp;
 
-use super::line::{Stand, Ticket};
+use super::line::Ticket;
 use super::{Admission, Refused};
 
 /// The shortest sleep: where admission's clock is not the runtime's, time is asked for again and
@@ -29,26 +28,11 @@ impl Waiting<'_> {
             let left = self.deadline.saturating_since(self.admission.clock.now());
             tokio::select! {
                 biased;
-                settled = poll_fn(|context| self.poll(context)) => {
+                settled = poll_fn(|context| self.admission.stand(self.ticket, context.waker())) => {
                     self.told = true;
-                    return settled;
+                    return settled.map_err(Refused::from);
                 }
-                () = tokio::time::sleep(left.max(SHORTEST)) => {
-                    let now = self.admission.clock.now();
-                    self.admission.line.lock().expire(self.ticket, now);
-                    self.admission.serve();
-                }
-            }
-        }
-    }
-
-    fn poll(&self, context: &Context<'_>) -> Poll<Result<(), Refused>> {
-        match self.admission.line.lock().poll(self.ticket, context.waker()) {
-            // None has been told before: whoever polls once more has had the answer.
-            Some(Stand::Waits(_)) | None => Poll::Pending,
-            Some(Stand::Granted) => Poll::Ready(Ok(())),
-            Some(Stand::Refused(reason, retry_after)) => {
-                Poll::Ready(Err(Refused { reason: reason.into(), retry_after }))
+                () = tokio::time::sleep(left.max(SHORTEST)) => self.admission.expire(self.ticket),
             }
         }
     }
@@ -56,15 +40,8 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.told {
-            return;
-        }
-        let granted = self.admission.line.lock().leave(self.ticket);
-        if granted {
-            self.admission.give_back();
-        } else {
-            // The last to leave lets newcomers pass again.
-            self.admission.serve();
+        if !self.told {
+            self.admission.leave(self.ticket);
         }
     }
 }

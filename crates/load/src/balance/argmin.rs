@@ -117,37 +117,6 @@ impl Argmin {
     pub(crate) fn min(&self) -> Option<Winner> {
         Winner::unpack(self.root())
     }
-
-    /// Visits places whose score is at most what `visit` last answered with, nearest subtrees of
-    /// the left first, until `budget` nodes were looked at.
-    pub(crate) fn near(
-        &self,
-        mut bound: Score,
-        budget: usize,
-        mut visit: impl FnMut(Winner) -> Score,
-    ) {
-        let mut pending = [0_u32; 34];
-        let mut count = 1;
-        pending[0] = 1;
-        for _ in 0..budget {
-            if count == 0 {
-                return;
-            }
-            count -= 1;
-            let node = pending[count] as usize;
-            let Some(winner) = Winner::unpack(self.nodes[node]) else { continue };
-            if winner.score.nanos() > bound.nanos() {
-                continue;
-            }
-            if node >= self.width() {
-                bound = visit(winner);
-            } else {
-                pending[count] = (2 * node + 1) as u32;
-                pending[count + 1] = (2 * node) as u32;
-                count += 2;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -192,13 +161,6 @@ mod tests {
                 plain[place] = key(score, age, place);
                 prop_assert_eq!(argmin.root(), *plain.iter().min().unwrap());
             }
-            let bound = Score::new(20.0);
-            let mut near = Vec::new();
-            argmin.near(bound, usize::MAX, |winner| { near.push(winner.place); bound });
-            near.sort_unstable();
-            let within = |place: &usize| Winner::unpack(plain[*place])
-                .is_some_and(|winner| winner.score.nanos() <= bound.nanos());
-            prop_assert_eq!(near, (0..100).filter(within).collect::<Vec<_>>());
         }
     }
 }

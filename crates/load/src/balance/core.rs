@@ -1,19 +1,19 @@
 //! The balancer without its lock: who gets the next request, and what an answer teaches.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use plimsoll_core_types::{ReplicaId, Timestamp};
 
-use super::argmin::{Argmin, Score, Winner};
-use super::config::{BackendConfig, BalancerConfig, Binding, Sharing};
-use super::error::DispatchError;
+use super::argmin::{Argmin, Score};
+use super::config::{BackendConfig, BalancerConfig, Binding};
 use super::report::{BackendReport, BackendStatus, Standing};
-use super::slot::{Fleet, Foreign, Slot, State, Taken, nanos};
-use super::work::Work;
+use super::sized::{Line, Lines};
+use super::slot::{Fleet, Foreign, Slot, State, Taken, moment, nanos, since};
 use crate::policy::{Candidate, Dice, Policy};
-use crate::random::Random;
 
+mod choose;
 mod eject;
 
 /// Backends are looked at this often even when nothing is heard of them.
@@ -22,12 +22,15 @@ const REFRESH_EVERY: Duration = Duration::from_millis(10);
 const REFRESH_AT_ONCE: usize = 16;
 /// Where others send to the same backends, a place is as good as the best when it would be done
 /// this share of a typical request later at most.
-const NEARLY: f64 = 0.15;
+const NEARLY: f64 = 0.1;
 /// Moments in the busy argmin are counted from an epoch no older than this, which keeps them exact
 /// to some 60 nanoseconds.
 const EPOCH: Duration = Duration::from_secs(1);
 /// How quickly the typical work follows the mean of what is seen.
 const TYPICAL_FOLLOWS: f64 = 1.0 / 64.0;
+
+/// No replica's number.
+pub(super) const NOBODY: u64 = u64::MAX;
 
 /// How a dispatch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,28 @@ const fn mixed(place: usize) -> u64 {
     (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// Hashes the numbers of replicas, which whoever runs the balancer gives out: one multiplication is
+/// enough for those.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: BalancerConfig,
@@ -66,14 +91,20 @@ pub(super) struct Core {
     /// Backends that are full: nanoseconds from the epoch until one more would be done. Apart from
     /// the others because those moments come nearer while nothing is written.
     busy: Argmin,
+    /// The same by any size.
+    lines: Lines,
     epoch: Timestamp,
+    /// The place that was said to be the best.
+    best: Option<usize>,
     slots: Vec<Slot>,
-    places: HashMap<ReplicaId, u32>,
+    places: HashMap<ReplicaId, u32, BuildHasherDefault<Mixer>>,
     vacant: Vec<u32>,
     fleet: Fleet,
-    /// Counts writes, to order equal scores by age.
+    /// Counts dispatches, to order equal scores by age.
     age: u16,
     ejected: usize,
+    /// Whether backends have come, gone, or changed their standing.
+    changed: bool,
     probing: Vec<u32>,
     next_refresh: Timestamp,
     /// When the first ejected backend may be probed.
@@ -85,6 +116,8 @@ pub(super) struct Core {
     /// What the policy sees; kept to spare its allocation.
     candidates: Vec<Candidate>,
     median_pace: f64,
+    /// What the median is taken of; kept to spare its allocation.
+    paces: Vec<f64>,
 }
 
 impl Core {
@@ -100,13 +133,16 @@ impl Core {
             config,
             idle: Argmin::new(),
             busy: Argmin::new(),
+            lines: Lines::default(),
             epoch: Timestamp::ZERO,
+            best: None,
             slots: Vec::new(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             vacant: Vec::new(),
             fleet,
             age: 0,
             ejected: 0,
+            changed: false,
             probing: Vec::new(),
             next_refresh: Timestamp::ZERO,
             next_return: Timestamp::MAX,
@@ -116,26 +152,49 @@ impl Core {
             policy,
             candidates: Vec::new(),
             median_pace: 1.0,
+            paces: Vec::new(),
         }
     }
 
     fn rescore(&mut self, place: u32) {
         let slot = &self.slots[place as usize];
-        let completion = slot.completion(self.fleet.typical, &self.fleet, self.latest);
-        let (idle, busy) = match completion {
-            None => (Score::NEVER, Score::NEVER),
-            Some(from_now) if slot.is_queueing() => {
-                (Score::NEVER, Score::new(from_now + self.since_epoch()))
+        let mut scores = [Score::NEVER; 2];
+        let mut line = Line::NEVER;
+        if let Some(completion) = slot.line(&self.fleet, self.latest) {
+            line.pace = completion.pace as f32;
+            let done = completion.of(self.fleet.typical);
+            if slot.is_queueing() {
+                scores[1] = Score::new(done + self.since_epoch());
+                line.busy = (completion.base + self.since_epoch()) as f32;
+            } else {
+                scores[0] = Score::new(done);
+                line.idle = completion.base as f32;
             }
-            Some(from_now) => (Score::new(from_now), Score::NEVER),
-        };
+        }
+        let age = slot.age;
+        self.idle.set(place as usize, scores[0], age);
+        self.busy.set(place as usize, scores[1], age);
+        self.lines.set(place as usize, line);
+    }
+
+    /// Of equals, this one comes last now.
+    fn comes_last(&mut self, place: u32) {
         self.age = self.age.wrapping_add(1);
-        self.idle.set(place as usize, idle, self.age);
-        self.busy.set(place as usize, busy, self.age);
+        self.slots[place as usize].age = self.age;
+    }
+
+    /// Slots of backends in rotation, where they may have changed since this was last asked.
+    pub(super) fn changed_slots(&mut self) -> Option<usize> {
+        std::mem::take(&mut self.changed).then(|| self.open_slots())
+    }
+
+    fn open_slots(&self) -> usize {
+        let open = self.slots.iter().filter(|slot| slot.state == State::Open);
+        open.map(|slot| slot.slots as usize).sum()
     }
 
     fn since_epoch(&self) -> f64 {
-        self.latest.saturating_since(self.epoch).as_nanos() as f64
+        since(self.latest, self.epoch)
     }
 
     /// Counts moments from now on from now on.
@@ -148,30 +207,23 @@ impl Core {
         }
     }
 
-    /// The place that should be done first with a request of `work`; none where none takes any.
-    fn first(&self, work: f64) -> Option<usize> {
-        let completion = |winner: &Winner| {
-            let slot = &self.slots[winner.place];
-            slot.completion(work, &self.fleet, self.latest).unwrap_or(f64::MAX)
-        };
-        match (self.idle.min(), self.busy.min()) {
-            (Some(idle), Some(busy)) => {
-                Some(if completion(&busy) < completion(&idle) { busy.place } else { idle.place })
-            }
-            (idle, busy) => idle.or(busy).map(|winner| winner.place),
-        }
-    }
-
-    /// Who would get a typical request now.
-    pub(super) fn best(&self) -> Option<ReplicaId> {
-        let soonest = match (self.idle.min(), self.busy.min()) {
+    /// The number of who would get a typical request now, or [`NOBODY`], where that is another one
+    /// than when this was last asked.
+    pub(super) fn changed_best(&mut self) -> Option<u64> {
+        let (idle, busy) = (self.idle.min(), self.busy.min());
+        let soonest = match (idle, busy) {
             (Some(idle), Some(busy)) => {
                 let busy_from_now = f64::from(busy.score.nanos()) - self.since_epoch();
-                if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle }
+                Some(if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle })
             }
-            (idle, busy) => idle.or(busy)?,
+            (idle, busy) => idle.or(busy),
         };
-        Some(self.slots[soonest.place].id)
+        let place = soonest.map(|winner| winner.place);
+        if place == self.best && !self.changed {
+            return None;
+        }
+        self.best = place;
+        Some(place.map_or(NOBODY, |place| self.slots[place].id.get()))
     }
 
     fn distance(&self, backend: &BackendConfig) -> f64 {
@@ -182,6 +234,7 @@ impl Core {
     }
 
     pub(super) fn add(&mut self, id: ReplicaId, config: &BackendConfig) -> bool {
+        self.changed = true;
         let distance = self.distance(config);
         let fresh = Slot::new(id, config, distance, self.fleet.typical, self.latest);
         if let Some(&place) = self.places.get(&id) {
@@ -199,6 +252,7 @@ impl Core {
             None if self.slots.len() < self.config.max_backends => {
                 self.idle.reserve(self.slots.len() + 1);
                 self.busy.reserve(self.slots.len() + 1);
+                self.lines.reserve(self.slots.len() + 1);
                 self.slots.push(fresh.clone());
                 (self.slots.len() - 1) as u32
             }
@@ -217,6 +271,7 @@ impl Core {
         let Some(place) = self.places.remove(&id) else { return false };
         self.readmit(place);
         self.slots[place as usize].state = State::Leaving;
+        self.changed = true;
         self.rescore(place);
         self.vacate_if_idle(place);
         self.keep_cap();
@@ -227,6 +282,7 @@ impl Core {
         let Some(&place) = self.places.get(&id) else { return false };
         self.readmit(place);
         self.slots[place as usize].state = State::Draining;
+        self.changed = true;
         self.rescore(place);
         self.keep_cap();
         true
@@ -240,145 +296,21 @@ impl Core {
         }
     }
 
-    /// Who gets `work` now.
-    pub(super) fn begin(&mut self, work: &Work, now: Timestamp) -> Result<Begun, DispatchError> {
-        self.latest = self.latest.max(now);
-        if now >= self.next_refresh {
-            self.refresh();
-        }
-        if now >= self.next_return {
-            self.begin_probes();
-        }
-        let own = work.expected.map_or(self.fleet.typical, nanos);
-        if !self.probing.is_empty()
-            && let Some(place) = self.next_probe()
-        {
-            return Ok(self.begin_at(place, own, work, true));
-        }
-        let Some(first) = self.first(own) else { return Err(self.refusal()) };
-        if self.policy.is_some() {
-            let place = self.picked(work).unwrap_or(first as u32);
-            return Ok(self.begin_at(place, own, work, false));
-        }
-        let place = match self.config.sharing {
-            Sharing::Sole => first,
-            Sharing::Shared => self.nearly(first),
-        };
-        let (place, own) = self.cached(work, own, place as u32);
-        Ok(self.begin_at(place, own, work, false))
-    }
-
-    /// Whom the policy sends `work` to.
-    fn picked(&mut self, work: &Work) -> Option<u32> {
-        let late = self.fleet.late;
-        let open = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.state == State::Open && !(late && slot.is_full()));
-        self.candidates.clear();
-        self.candidates.extend(open.map(|(place, slot)| Candidate {
-            place,
-            id: slot.id,
-            in_progress: slot.in_flight as usize + slot.foreign.in_flight as usize,
-            slots: slot.slots as usize,
-        }));
-        let last = self.candidates.len().checked_sub(1)?;
-        let policy = self.policy.as_mut()?;
-        let picked = policy.pick(&self.candidates, work, &mut self.dice, self.latest);
-        Some(self.candidates[picked.min(last)].place as u32)
-    }
-
-    /// Of the places that are nearly as good as `best`, the one that this balancer prefers: others
-    /// prefer others, so they do not all go to the same one before they hear of each other.
-    fn nearly(&self, best: usize) -> usize {
-        let Some(winner) = self.idle.min() else { return best };
-        let bound = Score::new(f64::from(winner.score.nanos()) + self.fleet.typical * NEARLY);
-        let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
-        let mut chosen = (u64::MAX, best);
-        self.idle.near(bound, 256, |winner| {
-            chosen = chosen.min((preferred(winner.place), winner.place));
-            bound
-        });
-        chosen.1
-    }
-
-    /// `place`, or a place where part of `work` is done already and which is done with the rest
-    /// sooner; and the nanoseconds of work that are left there.
-    fn cached(&self, work: &Work, own: f64, place: u32) -> (u32, f64) {
-        if work.cached[0].is_none() {
-            return (place, own);
-        }
-        let score = |place: u32, own| {
-            let slot = &self.slots[place as usize];
-            slot.completion(own, &self.fleet, self.latest).unwrap_or(f64::INFINITY)
-        };
-        let mut best = (place, own, score(place, own));
-        for (id, saved) in work.cached.iter().flatten() {
-            let Some(&place) = self.places.get(id) else { continue };
-            let left = (own - nanos(*saved)).max(0.0);
-            let score = score(place, left);
-            if score < best.2 || (place == best.0 && left < best.1) {
-                best = (place, left, score);
-            }
-        }
-        (best.0, best.1)
-    }
-
-    fn begin_at(&mut self, place: u32, own: f64, work: &Work, probe: bool) -> Begun {
-        let now = self.latest;
-        let slot = &mut self.slots[place as usize];
-        let taken = slot.begin(own, &self.fleet, now);
-        let begun = Begun {
-            taken,
-            place,
-            id: slot.id,
-            at: now,
-            work: own,
-            expected: own,
-            sized: work.expected.is_some(),
-            probe,
-        };
-        if !probe {
-            self.rescore(place);
-        }
-        begun
-    }
-
-    fn refusal(&self) -> DispatchError {
-        if self.places.is_empty() {
-            return DispatchError::NoBackends;
-        }
-        let open = || self.slots.iter().filter(|slot| slot.state == State::Open);
-        if self.fleet.late && open().next().is_some() {
-            let slots = open().map(|slot| slot.slots).sum::<f64>();
-            let rate = open().map(|slot| slot.slots / slot.pace).sum::<f64>() / self.fleet.typical;
-            let retry_after = Duration::from_secs_f64((1e-9 / rate).min(1e9));
-            return DispatchError::Full { slots: slots as usize, retry_after };
-        }
-        let returns = self.slots.iter().filter_map(|slot| match slot.state {
-            State::Ejected { until } => Some(until.saturating_since(self.latest)),
-            _ => None,
-        });
-        let retry_after = returns.min().unwrap_or_default();
-        DispatchError::Unavailable { backends: self.places.len(), retry_after }
-    }
-
     /// Takes back what was begun, and learns from how it ended.
     pub(super) fn end(&mut self, begun: &Begun, ended: Ended, now: Option<Timestamp>) {
         self.latest = self.latest.max(now.unwrap_or(self.latest));
         let now = self.latest;
-        let taken = now.as_nanos().saturating_sub(begun.at.as_nanos()) as f64;
+        let taken = since(now, begun.at);
         let slot = &mut self.slots[begun.place as usize];
         slot.end(begun.work, &begun.taken, now);
         match ended {
             Ended::Well => {
-                let waited = (begun.taken.begins - begun.at.as_nanos() as f64).max(0.0);
+                let waited = (begun.taken.begins - moment(begun.at)).max(0.0);
                 let served = (taken - waited).max(taken / 16.0);
-                let own = served / slot.pace;
+                let pace = slot.pace;
                 slot.learn_success(now);
                 slot.learn_pace(begun.expected, served, now);
-                let size = if begun.sized { begun.work } else { own };
+                let size = if begun.sized { begun.work } else { served / pace };
                 self.fleet.typical += (size - self.fleet.typical) * TYPICAL_FOLLOWS;
                 self.fleet.typical = self.fleet.typical.max(1.0);
             }

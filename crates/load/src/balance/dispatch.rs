@@ -20,6 +20,7 @@ pub struct Dispatch<H: Deref<Target = Balancer>> {
 }
 
 impl<H: Deref<Target = Balancer>> Dispatch<H> {
+    #[inline]
     pub(super) const fn new(balancer: H, begun: Begun) -> Self {
         Self { balancer, begun, ended: None }
     }
@@ -30,17 +31,20 @@ impl<H: Deref<Target = Balancer>> Dispatch<H> {
     }
 
     /// It was answered well: the backend's speed is learned from the time it took.
+    #[inline]
     pub fn succeed(mut self, now: Timestamp) {
         self.ended = Some((Ended::Well, now));
     }
 
     /// It failed. However fast, that never makes its backend look better.
+    #[inline]
     pub fn fail(mut self, now: Timestamp) {
         self.ended = Some((Ended::Badly, now));
     }
 }
 
 impl<H: Deref<Target = Balancer>> Drop for Dispatch<H> {
+    #[inline]
     fn drop(&mut self) {
         let (ended, now) = match self.ended {
             Some((ended, now)) => (ended, Some(now)),

@@ -6,6 +6,8 @@ mod core;
 mod dispatch;
 mod error;
 mod report;
+mod session;
+mod sized;
 mod slot;
 mod work;
 
@@ -17,12 +19,13 @@ use std::sync::Arc;
 use plimsoll_core_types::{LoadDistribution, ReplicaId, Timestamp};
 
 use crate::policy::Policy;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 pub use config::{BackendConfig, BalancerConfig, Binding, EjectionConfig, Sharing, Zone};
-use core::{Begun, Core, Ended};
+use core::{Begun, Core, Ended, NOBODY};
 pub use dispatch::Dispatch;
 pub use error::DispatchError;
 pub use report::{BackendReport, BackendStatus, Standing};
+pub use session::Sessions;
 pub use work::{MAX_CACHED, Work};
 
 /// Sends each request to the backend that should be done with it first.
@@ -51,10 +54,8 @@ pub struct Balancer {
     core: Mutex<Core>,
     /// Who was best at the last write, for those who only look; [`NOBODY`] where nobody was.
     best: AtomicU64,
+    open_slots: AtomicU64,
 }
-
-/// No replica's number.
-const NOBODY: u64 = u64::MAX;
 
 impl Balancer {
     /// A balancer without backends.
@@ -69,15 +70,21 @@ impl Balancer {
 
     fn made(core: Core) -> Self {
         let best = AtomicU64::new(NOBODY);
-        Self { core: Mutex::new(core), best }
+        let open_slots = AtomicU64::new(0);
+        Self { core: Mutex::new(core), best, open_slots }
     }
 
     /// Does `work` under the lock, and shows what is best after it.
+    #[inline]
     fn write<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core: MutexGuard<'_, Core> = self.core.lock();
+        let mut core = self.core.lock();
         let done = work(&mut core);
-        let best = core.best().map_or(NOBODY, ReplicaId::get);
-        self.best.store(best, Ordering::Release);
+        if let Some(best) = core.changed_best() {
+            self.best.store(best, Ordering::Release);
+        }
+        if let Some(slots) = core.changed_slots() {
+            self.open_slots.store(slots as u64, Ordering::Release);
+        }
         done
     }
 
@@ -105,8 +112,9 @@ impl Balancer {
     /// # Errors
     ///
     /// When no backend takes requests.
+    #[inline]
     pub fn dispatch(&self, work: &Work, now: Timestamp) -> Result<Dispatch<&Self>, DispatchError> {
-        let begun = self.write(|core| core.begin(work, now))?;
+        let begun = self.write(|core| core.begin(work, &[], now))?;
         Ok(Dispatch::new(self, begun))
     }
 
@@ -120,15 +128,34 @@ impl Balancer {
         work: &Work,
         now: Timestamp,
     ) -> Result<Dispatch<Arc<Self>>, DispatchError> {
-        let begun = self.write(|core| core.begin(work, now))?;
+        let begun = self.write(|core| core.begin(work, &[], now))?;
         Ok(Dispatch::new(Arc::clone(self), begun))
     }
 
+    /// Chooses a backend for `work` once more, after `tried` have failed it: another one, whatever
+    /// its score, as long as there is one that takes requests. A backend that is being probed may be
+    /// one of them again. Looks at every backend.
+    ///
+    /// # Errors
+    ///
+    /// When no backend takes requests.
+    pub fn dispatch_again(
+        &self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Dispatch<&Self>, DispatchError> {
+        let begun = self.write(|core| core.begin(work, tried, now))?;
+        Ok(Dispatch::new(self, begun))
+    }
+
+    #[inline]
     fn end(&self, begun: &Begun, ended: Ended, now: Option<Timestamp>) {
         self.write(|core| core.end(begun, ended, now));
     }
 
     /// Takes what a backend, or whoever watches it, says of it. Unknown backends are ignored.
+    #[inline]
     pub fn report(&self, id: ReplicaId, report: &BackendReport, now: Timestamp) {
         self.write(|core| core.report(id, report, now));
     }
@@ -136,9 +163,21 @@ impl Balancer {
     /// Who should be done first with a typical request, as of the last dispatch, answer or change:
     /// one load, without the lock. None where nobody takes requests (or the best is replica
     /// `u64::MAX`, which can't be told from nobody). To send something, [`dispatch`](Self::dispatch).
+    #[inline]
     pub fn best(&self) -> Option<ReplicaId> {
         let best = self.best.load(Ordering::Acquire);
         (best != NOBODY).then(|| ReplicaId::new(best))
+    }
+
+    /// Whether what exceeds the slots waits elsewhere ([`Binding::Late`]).
+    pub fn is_late(&self) -> bool {
+        self.core.lock().config.binding == Binding::Late
+    }
+
+    /// Slots of the backends that take requests: what the limit of an
+    /// [`Admission`](crate::Admission) before it should be. One load, without the lock.
+    pub fn open_slots(&self) -> usize {
+        self.open_slots.load(Ordering::Acquire) as usize
     }
 
     /// How many dispatches live.

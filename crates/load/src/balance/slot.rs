@@ -21,6 +21,10 @@ const MEASURED_FOR: f64 = 10e9;
 /// What is known of an idle backend is half forgotten after this time, so that one that was slow
 /// or failing is tried again.
 const IDLE_HALF_LIFE: f64 = 10e9;
+/// Work in progress is taken to be at most this many times what was expected of it.
+const SURELY: f64 = 4.0;
+/// Requests that others are taken to have sent to a backend since it was heard of.
+const UNHEARD: f64 = 0.5;
 /// How slow a backend is taken to be at the beginning of its slow start.
 const SLOW_START: f64 = 10.0;
 
@@ -55,6 +59,19 @@ pub(super) enum State {
     Probing { to_send: u32, to_hear: u32 },
 }
 
+/// Nanoseconds from now until a request would be done: `base`, and `pace` for each of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Completion {
+    pub(super) base: f64,
+    pub(super) pace: f64,
+}
+
+impl Completion {
+    pub(super) fn of(self, work: f64) -> f64 {
+        self.base + work * self.pace
+    }
+}
+
 /// What other balancers have sent, by the backend's last report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Foreign {
@@ -69,6 +86,8 @@ pub(super) struct Slot {
     pub(super) state: State,
     pub(super) slots: f64,
     pub(super) in_flight: u32,
+    /// The count of dispatches when it was last chosen.
+    pub(super) age: u16,
     /// Nanoseconds of work in progress, at pace 1.
     pub(super) backlog: f64,
     pub(super) foreign: Foreign,
@@ -79,12 +98,19 @@ pub(super) struct Slot {
     lanes: usize,
     /// Slots in a lane.
     width: f64,
+    /// One slot's share of all of them.
+    share: f64,
     /// Nanoseconds taken for a nanosecond of work.
     pub(super) pace: f64,
     taken: f64,
     expected: f64,
     /// Probability that a request fails.
     pub(super) failing: f64,
+    /// How much likelier each failure in a row has made it that nothing works here: doubles with
+    /// each, and is gone with the first success.
+    doubt: f64,
+    /// Typical requests that failures are expected to cost.
+    errors: f64,
     pub(super) failures_in_row: u32,
     pub(super) ejections: u32,
     pub(super) returned: Timestamp,
@@ -108,11 +134,17 @@ pub(super) struct Fleet {
 }
 
 pub(super) fn nanos(duration: Duration) -> f64 {
-    duration.as_nanos() as f64
+    duration.as_secs() as f64 * 1e9 + f64::from(duration.subsec_nanos())
 }
 
-fn since(now: Timestamp, earlier: Timestamp) -> f64 {
-    now.as_nanos().saturating_sub(earlier.as_nanos()) as f64
+/// Nanoseconds of a clock, which signed numbers hold for 292 years: these turn into floats in one
+/// instruction.
+pub(super) fn moment(at: Timestamp) -> f64 {
+    at.as_nanos().cast_signed() as f64
+}
+
+pub(super) fn since(now: Timestamp, earlier: Timestamp) -> f64 {
+    now.as_nanos().saturating_sub(earlier.as_nanos()).cast_signed() as f64
 }
 
 impl Slot {
@@ -129,16 +161,20 @@ impl Slot {
             state: State::Open,
             slots: config.slots.clamp(1, 1 << 20) as f64,
             in_flight: 0,
+            age: 0,
             backlog: 0.0,
             foreign: Foreign::default(),
             free_at: [0.0; LANES],
             moved: [0.0; LANES],
             lanes: config.slots.clamp(1, LANES),
             width: config.slots.max(1) as f64 / config.slots.clamp(1, LANES) as f64,
+            share: 1.0 / config.slots.clamp(1, 1 << 20) as f64,
             pace: believed_pace,
             taken: PRIOR_ANSWERS * typical * believed_pace,
             expected: PRIOR_ANSWERS * typical,
             failing: 0.0,
+            doubt: 0.0,
+            errors: 0.0,
             failures_in_row: 0,
             ejections: 0,
             returned: now,
@@ -170,35 +206,39 @@ impl Slot {
         let in_flight = f64::from(self.in_flight) + self.foreign.in_flight;
         let before = in_flight - self.slots + 1.0;
         // The mean time between two of its answers while all slots are taken.
-        let between = typical * self.pace / self.slots;
+        let between = typical * self.pace * self.share;
         if self.foreign.known {
             // Others may have taken a slot that was free when it was counted: a hinge with a round
             // edge makes the last free slots worth less than the first.
-            return now + f64::midpoint(before, before.hypot(1.0)) * between;
+            let before = before + UNHEARD;
+            return now + f64::midpoint(before, (before * before + 1.0).sqrt()) * between;
         }
         if before <= 0.0 {
             return now;
         }
         // All slots are taken, so whatever was predicted, none is free now: those before this one
-        // end one by one.
-        self.first_free().1.max(now + before * between)
+        // end one by one, each in the time of typical work, or less where all are known to be far
+        // smaller.
+        let known = SURELY * self.backlog / f64::from(self.in_flight.max(1));
+        let each = known.min(typical) * self.pace * self.share;
+        self.first_free().1.max(now + before * each)
+    }
+
+    /// When one more request would be done, as a line over its size; none where none may be sent.
+    pub(super) fn line(&self, fleet: &Fleet, now: Timestamp) -> Option<Completion> {
+        if self.state != State::Open || (fleet.late && self.is_full()) {
+            return None;
+        }
+        let at = moment(now);
+        let waits = self.begins(fleet.typical, at) - at;
+        let base = waits + self.errors * fleet.typical + self.distance + self.overdue(now);
+        Some(Completion { base, pace: self.pace * self.warming(fleet, now) })
     }
 
     /// Nanoseconds from `now` until one more request of `work` would be done; none where none may
     /// be sent.
     pub(super) fn completion(&self, work: f64, fleet: &Fleet, now: Timestamp) -> Option<f64> {
-        if self.state != State::Open || (fleet.late && self.is_full()) {
-            return None;
-        }
-        let at = now.as_nanos() as f64;
-        let errors = self.failing / (1.0 - self.failing) * fleet.typical;
-        Some(
-            (self.begins(fleet.typical, at) - at)
-                + work * self.pace * self.warming(fleet, now)
-                + errors
-                + self.distance
-                + self.overdue(now),
-        )
+        self.line(fleet, now).map(|line| line.of(work))
     }
 
     /// Whether what is predicted is a moment, which time comes nearer to, rather than a time from
@@ -212,6 +252,9 @@ impl Slot {
     }
 
     fn warming(&self, fleet: &Fleet, now: Timestamp) -> f64 {
+        if fleet.slow_start == 0.0 {
+            return 1.0;
+        }
         let age = since(now, self.returned);
         if age >= fleet.slow_start {
             return 1.0;
@@ -224,15 +267,16 @@ impl Slot {
         if self.in_flight == 0 {
             return 0.0;
         }
-        let each = self.backlog / f64::from(self.in_flight) * self.pace;
-        (since(now, self.heard) - each).max(0.0)
+        // Times the number in flight, to spare the division in most cases.
+        let late = since(now, self.heard) * f64::from(self.in_flight) - self.backlog * self.pace;
+        if late > 0.0 { late / f64::from(self.in_flight) } else { 0.0 }
     }
 
     pub(super) fn begin(&mut self, work: f64, fleet: &Fleet, now: Timestamp) -> Taken {
         if self.in_flight == 0 {
             self.heard = now;
         }
-        let begins = self.begins(fleet.typical, now.as_nanos() as f64);
+        let begins = self.begins(fleet.typical, moment(now));
         let (lane, _) = self.first_free();
         let takes = work * self.pace;
         self.free_at[lane] = self.free_at[lane].max(begins) + takes / self.width;
@@ -249,7 +293,7 @@ impl Slot {
         let lane = taken.lane.min(LANES - 1);
         // What was predicted of it, by what has been learned since.
         let ends = taken.ends + (self.moved[lane] - taken.moved);
-        let late = now.as_nanos() as f64 - ends;
+        let late = moment(now) - ends;
         self.moved[lane] += late;
         self.free_at[lane] += late / self.width;
         // What rounding leaves must not outlive the requests.
@@ -299,12 +343,31 @@ impl Slot {
     pub(super) fn learn_success(&mut self, now: Timestamp) {
         self.heard = now;
         self.failures_in_row = 0;
-        self.failing *= ERRORS_KEEP;
+        if self.failing > 0.0 {
+            self.failing *= ERRORS_KEEP;
+            self.doubt = 0.0;
+            self.expect_errors();
+        }
+    }
+
+    /// Failures that are independent cost as many attempts as the odds say; those in a row are
+    /// not, and say that the next fails too.
+    fn expect_errors(&mut self) {
+        let odds = self.failing / (1.0 - self.failing);
+        self.errors = odds.max(self.doubt - 1.0);
     }
 
     pub(super) fn learn_failure(&mut self) {
         self.failures_in_row = self.failures_in_row.saturating_add(1);
         self.failing = (1.0 - (1.0 - self.failing) * ERRORS_KEEP).min(MOST_ERRORS);
+        self.doubt = (2.0 * self.doubt + 1.0).min(1.0 / (1.0 - MOST_ERRORS));
+        self.expect_errors();
+    }
+
+    /// What failed before says nothing any more.
+    pub(super) fn forgive(&mut self) {
+        self.failures_in_row = 0;
+        (self.failing, self.doubt, self.errors) = (0.0, 0.0, 0.0);
     }
 
     /// Forgets of an idle backend what is old, so that it is tried again.
@@ -316,6 +379,8 @@ impl Slot {
         self.touched = now;
         let keeps = (-idle / IDLE_HALF_LIFE).exp2();
         self.failing *= keeps;
+        self.doubt *= keeps;
+        self.expect_errors();
         let (slow, believed) = (self.pace, self.believed_pace);
         if slow > believed {
             self.set_pace(believed + (slow - believed) * keeps);

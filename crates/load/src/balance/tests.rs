@@ -101,17 +101,22 @@ fn work_goes_where_it_is_cached_unless_others_are_done_first() {
     let work = Work::expecting(Duration::from_millis(100))
         .cached_on(id(3), Duration::from_millis(90))
         .cached_on(id(9), Duration::from_millis(99));
-    let first = balancer.dispatch(&work, at(0)).unwrap();
-    assert_eq!(first.replica(), id(3));
-    let mut there = vec![first];
-    loop {
+    let mut there = Vec::new();
+    let elsewhere = loop {
         let next = balancer.dispatch(&work, at(0)).unwrap();
         if next.replica() != id(3) {
-            break;
+            break next;
         }
         there.push(next);
-        assert!(there.len() < 20, "affinity overrides");
-    }
+        assert!(there.len() <= 10, "affinity overrides: ten of them take as long as one elsewhere");
+    };
+    // The rest of each takes 10 ms there and 100 ms elsewhere, so some wait for it; how many
+    // depends on how far an estimate is trusted.
+    assert!(there.len() >= 3, "{} went there", there.len());
+    // As long as others are done first it is like any other.
+    drop(elsewhere);
+    drop(there);
+    assert_eq!(balancer.dispatch(&work, at(0)).unwrap().replica(), id(3));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Prequal's hot-cold lexicographic rule (Wydrowski et al., *Load is not what you should balance:
 //! introducing Prequal*, NSDI 2024), with the paper's settings.
 //!
-//! What backends say of themselves goes into a pool of at most 16 probes. A backend whose requests
-//! in flight are at or above a high quantile of those seen is hot. Of the cold ones the fastest is
-//! taken, and where all are hot the least loaded. A probe is used a few times at most, ages out
-//! after a second, and counts what was sent since.
+//! What backends say of themselves goes into a pool of at most 16 probes, of which the latest of
+//! each backend is kept. A backend whose requests in flight are at or above a high quantile of those
+//! seen is hot. Of the cold ones the fastest is taken, and where all are hot the least loaded. A
+//! probe is used a few times at most, ages out after a second, and counts what was sent since. After
+//! each choice one is removed, the oldest and the worst in turn.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,9 +39,15 @@ struct Probe {
 
 /// Of probed backends that are not hot the fastest, else the least loaded. Needs reports with
 /// requests in progress and latency.
+///
+/// The latency that is reported is to be that of requests which met about as many in flight as there
+/// are now, as the paper's servers report it.
 #[derive(Clone, Debug, Default)]
 pub struct Prequal {
+    /// The oldest first.
     pool: VecDeque<Probe>,
+    /// Whether the worst is removed next, rather than the oldest.
+    worst_next: bool,
     seen: VecDeque<usize>,
 }
 
@@ -83,10 +90,11 @@ impl Policy for Prequal {
         if used_up {
             self.pool.remove(best);
         }
-        // Each use takes one probe out: the oldest, or the worst, in turn.
-        if self.pool.len() > FEWEST && random.below(2) == 0 {
+        if self.pool.len() > FEWEST {
             let worst = (0..self.pool.len()).max_by_key(|at| key(&self.pool[*at]));
-            self.pool.remove(worst.unwrap_or(0));
+            let removed = if self.worst_next { worst.unwrap_or(0) } else { 0 };
+            self.pool.remove(removed);
+            self.worst_next = !self.worst_next;
         }
         index(place).unwrap_or(0)
     }
@@ -95,6 +103,7 @@ impl Policy for Prequal {
         let (Some(in_flight), Some(latency)) = (report.in_progress, report.latency) else {
             return;
         };
+        self.pool.retain(|probe| probe.place != place);
         if self.pool.len() == POOL {
             self.pool.pop_front();
         }

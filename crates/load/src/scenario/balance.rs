@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::directors::{Central, Clairvoyant, Director, Production, Said, balancers, timestamp};
 use super::quantile;
 use super::servers::Server;
+use super::sizes::size;
 use crate::balance::{Balancer, Dispatch};
 use crate::random::Random;
 
@@ -143,14 +144,6 @@ pub(super) struct Job {
     pub(super) key: u64,
 }
 
-/// The share of large requests, and how much larger they are.
-const LARGE: (f64, f64) = (0.05, 8.0);
-/// Mean of a lognormal with σ 1 and median 1.
-const LOGNORMAL_MEAN: f64 = 1.648_721_270_700_128_2;
-/// Sizes are capped here, as requests for tokens are.
-const LARGEST: f64 = 16.0;
-/// The mean of what is capped, so that the mean size is 1.
-const CAPPED_MEAN: f64 = 0.961_160;
 /// The share of a run that is not counted, at its beginning.
 const WARM_UP: f64 = 0.05;
 /// When the second backend is slow, as shares of the run.
@@ -175,9 +168,7 @@ impl BalanceScenario {
     }
 
     fn job(&self, random: &mut Random) -> Job {
-        let large = if random.unit() < LARGE.0 { LARGE.1 } else { 1.0 };
-        let mean = LOGNORMAL_MEAN * (1.0 + LARGE.0 * (LARGE.1 - 1.0));
-        let size = (random.normal().exp() * large / mean).min(LARGEST) / CAPPED_MEAN;
+        let size = size(random);
         // Unbiased: its mean over estimates is the size.
         let error = self.size_error * random.normal() - self.size_error.powi(2) / 2.0;
         let balancer = random.below(self.balancers.max(1));
@@ -264,6 +255,8 @@ impl Reports {
 /// A request that is in a backend.
 struct Alive<'a> {
     server: usize,
+    /// How many were there before it.
+    met: usize,
     began: f64,
     dispatch: Option<Dispatch<&'a Balancer>>,
 }
@@ -292,7 +285,7 @@ impl<'a> World<'a> {
             let Some(alive) = self.alive[index].take() else { continue };
             self.vacant.push(index);
             let latency = at.as_secs_f64() - alive.began;
-            self.servers[alive.server].leave(latency);
+            self.servers[alive.server].leave(alive.met, latency);
             if let Some(dispatch) = alive.dispatch {
                 dispatch.succeed(at);
             }
@@ -301,8 +294,9 @@ impl<'a> World<'a> {
 
     fn send(&mut self, director: &mut impl Director<'a>, job: &Job, now: f64) -> Served {
         let (server, dispatch) = director.choose(&self.servers, job, now);
+        let met = self.servers[server].in_flight;
         let (begins, ends) = self.servers[server].join(job.size, now);
-        let alive = Some(Alive { server, began: now, dispatch });
+        let alive = Some(Alive { server, met, began: now, dispatch });
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.alive.push(None);
             self.alive.len() - 1

@@ -144,7 +144,7 @@ impl<'a> Production<'a> {
     fn load(server: &Server) -> BackendReport {
         BackendReport {
             in_progress: Some(server.in_flight),
-            latency: Some(duration(server.latency)),
+            latency: Some(duration(server.latency())),
             speed: None,
         }
     }
@@ -175,6 +175,10 @@ impl<'a> Director<'a> for Production<'a> {
     }
 
     fn report(&mut self, servers: &[Server], what: Said, to: usize, now: f64) {
+        // Who probes is told nothing else of loads.
+        if self.probes && what == Said::Load {
+            return;
+        }
         for (place, server) in servers.iter().enumerate() {
             let report = match what {
                 Said::Load => Self::load(server),

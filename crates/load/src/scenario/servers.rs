@@ -1,5 +1,7 @@
 //! Backends of a simulation: a few slots each, one line, first come first served.
 
+use std::collections::VecDeque;
+
 /// How many times slower a slow backend is.
 const SLOW: f64 = 3.0;
 
@@ -13,14 +15,19 @@ pub(super) struct Server {
     slow: (f64, f64),
     /// Requests in it.
     pub(super) in_flight: usize,
-    /// Recent latency.
-    pub(super) latency: f64,
+    /// Of the latest answers, how many were in it when the request came, and how long it took.
+    answers: VecDeque<(usize, f64)>,
 }
+
+/// Answers that are remembered.
+const ANSWERS: usize = 64;
+/// Of those, so many that met about the same load say how long requests take under it.
+const ALIKE: usize = 9;
 
 impl Server {
     pub(super) fn new(slots: usize, slow: (f64, f64)) -> Self {
         let free_at = vec![0.0; slots];
-        Self { free_at, slow, in_flight: 0, latency: 0.0 }
+        Self { free_at, slow, in_flight: 0, answers: VecDeque::with_capacity(ANSWERS) }
     }
 
     /// How fast it is at `time`.
@@ -49,9 +56,22 @@ impl Server {
         (begins, ends)
     }
 
-    /// A request has been served.
-    pub(super) fn leave(&mut self, latency: f64) {
+    /// A request that met `met` others has been served.
+    pub(super) fn leave(&mut self, met: usize, latency: f64) {
         self.in_flight -= 1;
-        self.latency += (latency - self.latency) / 8.0;
+        if self.answers.len() == ANSWERS {
+            self.answers.pop_front();
+        }
+        self.answers.push_back((met, latency));
+    }
+
+    /// How long requests take that meet what is in it now: the median of those that met about as
+    /// many; zero before the first answer.
+    pub(super) fn latency(&self) -> f64 {
+        let mut answers: Vec<_> = self.answers.iter().copied().collect();
+        answers.sort_by_key(|(met, _)| met.abs_diff(self.in_flight));
+        answers.truncate(ALIKE);
+        answers.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
+        answers.get(answers.len() / 2).map_or(0.0, |answer| answer.1)
     }
 }

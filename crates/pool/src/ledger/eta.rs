@@ -21,11 +21,11 @@ impl Ledger {
         let mut ahead = self.ahead_of(ticket, now)?;
         ahead.reverse();
         let mut ends: BTreeMap<(Timestamp, LeaseId), ResourceVector> = BTreeMap::new();
-        for (id, lease) in &self.leases {
+        for lease in self.leases.iter() {
             let expires = lease.life.map(|life| life.expires);
             let taken = lease.reclaim.as_ref().and_then(|reclaim| reclaim.deadline);
             if let Some(end) = [expires, taken].into_iter().flatten().min() {
-                ends.insert((end, *id), lease.amount);
+                ends.insert((end, lease.id), lease.amount);
             }
         }
         let (mut promised, mut at) = (self.promised, now);

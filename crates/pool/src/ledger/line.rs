@@ -57,6 +57,7 @@ struct Cursor {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order<'a> {
     pub(super) tenants: &'a Tenants,
+    pub(super) promised: &'a ResourceVector,
     pub(super) whole: &'a ResourceVector,
     pub(super) ageing: Duration,
     pub(super) now: Timestamp,
@@ -193,7 +194,8 @@ impl Line {
     fn goes_before(&self, one: &Cursor, other: &Cursor, order: Order<'_>) -> bool {
         let by_class = self.class(other, order).cmp(&self.class(one, order));
         let by_claim = || {
-            let claim = |cursor: &Cursor| order.tenants.claim(&cursor.tenant, order.whole);
+            let Order { tenants, promised, whole, .. } = order;
+            let claim = |cursor: &Cursor| tenants.claim(&cursor.tenant, promised, whole);
             if one.tenant == other.tenant {
                 std::cmp::Ordering::Equal
             } else {

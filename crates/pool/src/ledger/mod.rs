@@ -10,6 +10,7 @@ mod earmarks;
 mod eta;
 mod event;
 mod hash;
+mod leases;
 mod line;
 pub mod placement;
 mod preempt;
@@ -32,7 +33,7 @@ pub use config::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
 use dims::DimensionSet;
 use earmarks::Earmarks;
 pub use event::{Event, Outcome};
-use hash::NumberMap;
+use leases::Leases;
 use line::Line;
 pub use pressure::Pressure;
 use tenants::{Tenants, never_fits};
@@ -61,7 +62,7 @@ pub struct Ledger {
     limit: ResourceVector,
     promised: ResourceVector,
     reclaiming: ResourceVector,
-    leases: NumberMap<LeaseId, Lease>,
+    leases: Leases,
     expiries: BTreeSet<(Timestamp, LeaseId)>,
     /// When leases are ended whose holders have been asked.
     revocations: BTreeSet<(Timestamp, LeaseId)>,
@@ -70,6 +71,8 @@ pub struct Ledger {
     tenants: Tenants,
     events: VecDeque<Event>,
     counts: Counts,
+    /// How many leases are being reclaimed.
+    reclaims: usize,
     next_id: u64,
     closed: bool,
 }
@@ -77,13 +80,14 @@ pub struct Ledger {
 /// A lease that is held.
 #[derive(Debug)]
 struct Lease {
+    id: LeaseId,
     consumer: ConsumerId,
     tenant: TenantId,
     priority: Priority,
     amount: ResourceVector,
     since: Timestamp,
     life: Option<Life>,
-    reclaim: Option<Reclaim>,
+    reclaim: Option<Box<Reclaim>>,
 }
 
 /// How long a lease lives.
@@ -122,7 +126,7 @@ impl Ledger {
             limit,
             promised: ResourceVector::ZERO,
             reclaiming: ResourceVector::ZERO,
-            leases: NumberMap::default(),
+            leases: Leases::default(),
             expiries: BTreeSet::new(),
             revocations: BTreeSet::new(),
             line: Line::default(),
@@ -130,6 +134,7 @@ impl Ledger {
             tenants: Tenants::new(config.tenants.clone()),
             events: VecDeque::new(),
             counts: Counts::default(),
+            reclaims: 0,
             next_id: 1,
             closed: false,
             config,
@@ -147,11 +152,23 @@ impl Ledger {
         request: ResourceRequest,
         now: Timestamp,
     ) -> Result<Outcome, AllocateError> {
+        let plain = self.is_timeless() && !self.closed && !self.tenants.any_configured();
+        if plain && self.promised.grow_within(request.amount(), &self.limit) {
+            return Ok(Outcome::Granted(self.enter(request, now)));
+        }
+        self.request_slowly(request, now)
+    }
+
+    fn request_slowly(
+        &mut self,
+        request: ResourceRequest,
+        now: Timestamp,
+    ) -> Result<Outcome, AllocateError> {
         self.catch_up(now);
         self.refuse(&request).inspect_err(|_| self.counts.refused += 1)?;
         let fits = self.fits(&request);
         if fits && self.line.is_empty() {
-            return Ok(Outcome::Granted(self.grant(&request, now)));
+            return Ok(Outcome::Granted(self.grant(request, now)));
         }
         let consumer = request.consumer();
         if let Some(waiting) = self.full_line(request.tenant()) {
@@ -193,6 +210,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// As [`release`](Self::release), for whoever would first have to look at the clock. None where
+    /// what comes of it depends on the time.
+    #[inline]
+    pub fn release_untimed(&mut self, id: LeaseId) -> Option<Result<(), ReleaseError>> {
+        if !self.is_timeless() || self.reclaims > 0 {
+            return None;
+        }
+        Some(self.end(id, Timestamp::ZERO).map(|_| ()).ok_or(ReleaseError::Ended { id }))
+    }
+
     /// Changes what a lease holds, at once or not at all.
     ///
     /// Growth takes nothing that is kept for a waiter.
@@ -207,7 +234,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), ResizeError> {
         self.catch_up(now);
-        let lease = self.leases.get(&id).filter(|lease| lease.reclaim.is_none());
+        let lease = self.leases.get(id).filter(|lease| lease.reclaim.is_none());
         let lease = lease.ok_or(ResizeError::Ended { id })?;
         if amount.is_zero() {
             return Err(ResizeError::Nothing { id });
@@ -225,7 +252,7 @@ impl Ledger {
         self.promised = self.promised.saturating_add(&more).saturating_sub(&less);
         self.tenants.add(&tenant, &more);
         self.tenants.subtract(&tenant, &less);
-        if let Some(lease) = self.leases.get_mut(&id) {
+        if let Some(lease) = self.leases.get_mut(id) {
             lease.amount = *amount;
         }
         if !less.is_zero() {
@@ -246,7 +273,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Timestamp, RenewError> {
         self.catch_up(now);
-        let lease = self.leases.get_mut(&id).filter(|lease| lease.reclaim.is_none());
+        let lease = self.leases.get_mut(id).filter(|lease| lease.reclaim.is_none());
         let life = &mut lease.ok_or(RenewError::Ended { id })?.life;
         let life = life.as_mut().ok_or(RenewError::Unlimited { id })?;
         self.expiries.remove(&(life.expires, id));
@@ -269,9 +296,10 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), ReleaseError> {
         self.catch_up(now);
-        let lease = self.leases.get_mut(&id).ok_or(ReleaseError::Ended { id })?;
+        let lease = self.leases.get_mut(id).ok_or(ReleaseError::Ended { id })?;
         if lease.reclaim.is_none() {
-            lease.reclaim = Some(Reclaim { beneficiary, deadline: None });
+            lease.reclaim = Some(Box::new(Reclaim { beneficiary, deadline: None }));
+            self.reclaims += 1;
             self.reclaiming = self.reclaiming.saturating_add(&lease.amount);
         }
         Ok(())
@@ -331,6 +359,11 @@ impl Ledger {
         self.events.pop_front()
     }
 
+    /// What was asked for under `ticket`; none where it waits no more.
+    pub fn waiting(&self, ticket: TicketId) -> Option<&ResourceRequest> {
+        self.line.get(ticket).map(|waiter| &waiter.request)
+    }
+
     /// What may be promised in all.
     pub const fn limit(&self) -> &ResourceVector {
         &self.limit
@@ -339,6 +372,13 @@ impl Ledger {
     /// What leases hold.
     pub const fn promised(&self) -> &ResourceVector {
         &self.promised
+    }
+
+    /// Whether nobody waits, and nothing ends by itself.
+    #[inline]
+    fn is_timeless(&self) -> bool {
+        let ends = !self.expiries.is_empty() || !self.revocations.is_empty();
+        !ends && self.line.is_empty() && self.earmarks.is_empty()
     }
 
     fn refuse(&self, request: &ResourceRequest) -> Result<(), AllocateError> {

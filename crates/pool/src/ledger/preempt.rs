@@ -33,8 +33,9 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), ReleaseError> {
         self.begin_reclaim(id, beneficiary, now)?;
-        let lease = self.leases.get_mut(&id).ok_or(ReleaseError::Ended { id })?;
-        let Some(Reclaim { beneficiary, deadline }) = &mut lease.reclaim else { return Ok(()) };
+        let lease = self.leases.get_mut(id).ok_or(ReleaseError::Ended { id })?;
+        let Some(reclaim) = &mut lease.reclaim else { return Ok(()) };
+        let Reclaim { beneficiary, deadline } = &mut **reclaim;
         if deadline.is_some() {
             return Ok(());
         }
@@ -63,16 +64,17 @@ impl Ledger {
                 .as_ref()
                 .is_some_and(|r| r.beneficiary.as_ref() == Some(request.consumer()))
         };
-        for lease in self.leases.values().filter(|lease| own(lease)) {
+        for lease in self.leases.iter().filter(|lease| own(lease)) {
             free = free.saturating_add(&lease.amount);
         }
-        let displaceable = self.leases.iter().filter(|(_, lease)| {
-            lease.reclaim.is_none() && self.may_displace(request, lease, preempt)
-        });
+        let displaceable = self
+            .leases
+            .iter()
+            .filter(|lease| lease.reclaim.is_none() && self.may_displace(request, lease, preempt));
         let mut candidates: Vec<_> = displaceable.collect();
-        candidates.sort_unstable_by_key(|(id, lease)| (lease.priority, Reverse(lease.since), **id));
+        candidates.sort_unstable_by_key(|lease| (lease.priority, Reverse(lease.since), lease.id));
         let mut victims = Vec::new();
-        for (id, lease) in candidates {
+        for lease in candidates {
             let lacks = request.amount().saturating_sub(&free);
             if lacks.is_zero() {
                 break;
@@ -80,7 +82,7 @@ impl Ledger {
             // One that has nothing of what is lacking is left alone.
             if !lacks.min(&lease.amount).is_zero() {
                 free = free.saturating_add(&lease.amount);
-                victims.push(*id);
+                victims.push(lease.id);
             }
         }
         let fits = request.amount().fits_in(&free);
@@ -96,7 +98,7 @@ impl Ledger {
     ) -> Vec<LeaseId> {
         let mut free = *free;
         victims.retain(|id| {
-            let Some(lease) = self.leases.get(id) else { return false };
+            let Some(lease) = self.leases.get(*id) else { return false };
             let without = free.saturating_sub(&lease.amount);
             let needless = request.amount().fits_in(&without);
             if needless {
@@ -112,8 +114,12 @@ impl Ledger {
         let by_quota = preempt.by_quota
             && lease.tenant != *request.tenant()
             && lease.priority <= request.priority()
-            && self.tenants.is_beyond_quota(&lease.tenant)
-            && self.tenants.would_stay_within_quota(request.tenant(), request.amount());
+            && self.tenants.is_beyond_quota(&lease.tenant, &self.promised)
+            && self.tenants.would_stay_within_quota(
+                request.tenant(),
+                request.amount(),
+                &self.promised,
+            );
         by_priority || by_quota
     }
 
@@ -148,12 +154,14 @@ impl Ledger {
         {
             self.revocations.remove(&(deadline, id));
             let Some(lease) = self.end(id, now) else { continue };
-            self.events.push_back(Event::Revoked {
+            let reclaim = lease.reclaim.as_ref();
+            let revoked = Event::Revoked {
                 lease: id,
-                consumer: lease.consumer,
-                beneficiary: lease.reclaim.and_then(|reclaim| reclaim.beneficiary),
+                consumer: lease.consumer.clone(),
+                beneficiary: reclaim.and_then(|reclaim| reclaim.beneficiary.clone()),
                 amount: lease.amount,
-            });
+            };
+            self.events.push_back(revoked);
         }
     }
 }

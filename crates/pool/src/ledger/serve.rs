@@ -72,8 +72,8 @@ impl Ledger {
     }
 
     pub(super) fn order(&self, now: Timestamp) -> Order<'_> {
-        let (tenants, whole, ageing) = (&self.tenants, &self.limit, self.config.ageing);
-        Order { tenants, whole, ageing, now }
+        let (tenants, ageing) = (&self.tenants, self.config.ageing);
+        Order { tenants, promised: &self.promised, whole: &self.limit, ageing, now }
     }
 
     /// Whether `request` could be granted now.
@@ -93,7 +93,7 @@ impl Ledger {
     /// What could be granted to `consumer` of `tenant` now.
     pub(super) fn room_for(&self, consumer: &ConsumerId, tenant: &TenantId) -> ResourceVector {
         let room = self.free_for(consumer);
-        match self.tenants.left(tenant) {
+        match self.tenants.left(tenant, &self.promised) {
             Some(left) => room.min(&left),
             None => room,
         }
@@ -126,28 +126,24 @@ impl Ledger {
     }
 
     /// Makes a lease of `request`, for which there is room.
+    pub(super) fn grant(&mut self, request: ResourceRequest, now: Timestamp) -> LeaseId {
+        self.promised = self.promised.saturating_add(request.amount());
+        if !self.earmarks.is_empty() {
+            self.earmarks.spend(request.consumer(), request.amount());
+        }
+        self.enter(request, now)
+    }
+
+    /// Enters the lease of `request`, whose amount is promised already.
     #[inline]
-    pub(super) fn grant(&mut self, request: &ResourceRequest, now: Timestamp) -> LeaseId {
+    pub(super) fn enter(&mut self, request: ResourceRequest, now: Timestamp) -> LeaseId {
         let id = LeaseId::new(self.fresh_id());
         let life = request.ttl().map(|ttl| Life { ttl, expires: now + ttl });
         if let Some(life) = life {
             self.expiries.insert((life.expires, id));
         }
-        self.promised = self.promised.saturating_add(request.amount());
         self.tenants.add(request.tenant(), request.amount());
-        if !self.earmarks.is_empty() {
-            self.earmarks.spend(request.consumer(), request.amount());
-        }
-        let lease = Lease {
-            consumer: request.consumer().clone(),
-            tenant: request.tenant().clone(),
-            priority: request.priority(),
-            amount: *request.amount(),
-            since: now,
-            life,
-            reclaim: None,
-        };
-        self.leases.insert(id, lease);
+        self.leases.insert(id, request, now, life);
         self.counts.granted += 1;
         id
     }
@@ -156,15 +152,11 @@ impl Ledger {
     fn grant_waiter(&mut self, ticket: TicketId, now: Timestamp) -> bool {
         let Some(waiter) = self.line.serve(ticket, now) else { return false };
         let Waiter { request, since, .. } = waiter;
-        let lease = self.grant(&request, now);
-        let came_free = self.left_line(request.consumer());
-        self.events.push_back(Event::Granted {
-            ticket,
-            lease,
-            consumer: request.consumer().clone(),
-            amount: *request.amount(),
-            waited: now.saturating_since(since),
-        });
+        let (consumer, amount) = (request.consumer().clone(), *request.amount());
+        let lease = self.grant(request, now);
+        let came_free = self.left_line(&consumer);
+        let waited = now.saturating_since(since);
+        self.events.push_back(Event::Granted { ticket, lease, consumer, amount, waited });
         came_free
     }
 
@@ -182,18 +174,16 @@ impl Ledger {
 
     /// Ends a lease, and keeps what it held for whom it was being reclaimed.
     #[inline]
-    pub(super) fn end(&mut self, id: LeaseId, now: Timestamp) -> Option<Lease> {
-        let lease = self.leases.remove(&id)?;
-        debug_assert!(
-            lease.amount.fits_in(&self.promised),
-            "every lease is part of what is promised"
-        );
-        self.promised = self.promised.saturating_sub(&lease.amount);
+    pub(super) fn end(&mut self, id: LeaseId, now: Timestamp) -> Option<&Lease> {
+        let lease = self.leases.remove(id)?;
+        let was_promised = self.promised.shrink_by(&lease.amount);
+        debug_assert!(was_promised, "every lease is part of what is promised");
         self.tenants.subtract(&lease.tenant, &lease.amount);
         if let Some(life) = lease.life {
             self.expiries.remove(&(life.expires, id));
         }
         if let Some(reclaim) = &lease.reclaim {
+            self.reclaims -= 1;
             self.reclaiming = self.reclaiming.saturating_sub(&lease.amount);
             if let Some(deadline) = reclaim.deadline {
                 self.revocations.remove(&(deadline, id));
@@ -208,11 +198,9 @@ impl Ledger {
     /// Ends what has outlived its time.
     #[inline]
     pub(super) fn catch_up(&mut self, now: Timestamp) {
-        let timeless = self.expiries.is_empty() && self.revocations.is_empty();
-        if timeless && self.line.is_empty() && self.earmarks.is_empty() {
-            return;
+        if !self.is_timeless() {
+            self.catch_up_slowly(now);
         }
-        self.catch_up_slowly(now);
     }
 
     fn catch_up_slowly(&mut self, now: Timestamp) {
@@ -235,9 +223,9 @@ impl Ledger {
 
     fn expire_lease(&mut self, id: LeaseId, now: Timestamp) {
         let Some(lease) = self.end(id, now) else { return };
-        self.counts.expired += 1;
         let ttl = lease.life.map_or(std::time::Duration::ZERO, |life| life.ttl);
-        let (consumer, amount) = (lease.consumer, lease.amount);
+        let (consumer, amount) = (lease.consumer.clone(), lease.amount);
+        self.counts.expired += 1;
         self.events.push_back(Event::Expired { lease: id, consumer, amount, ttl });
     }
 

@@ -41,8 +41,8 @@ impl Ledger {
         let mut leases: Vec<_> = self
             .leases
             .iter()
-            .map(|(id, lease)| LeaseStatus {
-                id: *id,
+            .map(|lease| LeaseStatus {
+                id: lease.id,
                 consumer: lease.consumer.clone(),
                 tenant: lease.tenant.clone(),
                 priority: lease.priority,

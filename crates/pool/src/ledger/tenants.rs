@@ -15,8 +15,11 @@ use super::config::TenantConfig;
 #[derive(Debug)]
 pub(super) struct Tenants {
     configured: BTreeMap<TenantId, TenantConfig>,
-    /// Those that hold something.
+    /// Those that hold something, but for the default one, which often is the only one there is:
+    /// it holds whatever is promised and not theirs.
     held: BTreeMap<TenantId, ResourceVector>,
+    /// What they hold together.
+    sum: ResourceVector,
 }
 
 /// How much a tenant is owed; the smallest goes first.
@@ -35,7 +38,7 @@ impl Claim {
 
 impl Tenants {
     pub(super) const fn new(configured: BTreeMap<TenantId, TenantConfig>) -> Self {
-        Self { configured, held: BTreeMap::new() }
+        Self { configured, held: BTreeMap::new(), sum: ResourceVector::ZERO }
     }
 
     /// Whether any tenant is special.
@@ -44,8 +47,8 @@ impl Tenants {
     }
 
     /// Whether `tenant` holds more than its quota.
-    pub(super) fn is_beyond_quota(&self, tenant: &TenantId) -> bool {
-        let held = self.holds(tenant);
+    pub(super) fn is_beyond_quota(&self, tenant: &TenantId, promised: &ResourceVector) -> bool {
+        let held = self.holds(tenant, promised);
         match self.configured.get(tenant) {
             Some(config) => !held.fits_in(&config.quota),
             None => !held.is_zero(),
@@ -53,8 +56,13 @@ impl Tenants {
     }
 
     /// Whether `tenant` would stay within its quota with `more`.
-    pub(super) fn would_stay_within_quota(&self, tenant: &TenantId, more: &ResourceVector) -> bool {
-        let sum = self.holds(tenant).saturating_add(more);
+    pub(super) fn would_stay_within_quota(
+        &self,
+        tenant: &TenantId,
+        more: &ResourceVector,
+        promised: &ResourceVector,
+    ) -> bool {
+        let sum = self.holds(tenant, promised).saturating_add(more);
         self.configured.get(tenant).is_some_and(|config| sum.fits_in(&config.quota))
     }
 
@@ -70,14 +78,23 @@ impl Tenants {
     }
 
     /// What is left for `tenant` of its own limit; none where it has none.
-    pub(super) fn left(&self, tenant: &TenantId) -> Option<ResourceVector> {
+    pub(super) fn left(
+        &self,
+        tenant: &TenantId,
+        promised: &ResourceVector,
+    ) -> Option<ResourceVector> {
         let limit = self.configured.get(tenant)?.limit?;
-        Some(limit.saturating_sub(&self.holds(tenant)))
+        Some(limit.saturating_sub(&self.holds(tenant, promised)))
     }
 
-    /// What `tenant` is owed of `whole`.
-    pub(super) fn claim(&self, tenant: &TenantId, whole: &ResourceVector) -> Claim {
-        let held = self.holds(tenant);
+    /// What `tenant` is owed of `whole`, of which `promised` is.
+    pub(super) fn claim(
+        &self,
+        tenant: &TenantId,
+        promised: &ResourceVector,
+        whole: &ResourceVector,
+    ) -> Claim {
+        let held = self.holds(tenant, promised);
         let config = self.configured.get(tenant);
         let weight = config.map_or(1.0, |config| config.weight);
         let share = held.dominant_share(whole).map_or(0.0, |(_, share)| share.get());
@@ -85,24 +102,33 @@ impl Tenants {
         Claim { beyond_quota, weighted_share: share / weight }
     }
 
+    #[inline]
     pub(super) fn add(&mut self, tenant: &TenantId, amount: &ResourceVector) {
-        if let Some(held) = self.held.get_mut(tenant) {
+        if !tenant.is_default() {
+            let held = self.held.entry(tenant.clone()).or_default();
             *held = held.saturating_add(amount);
-        } else {
-            self.held.insert(tenant.clone(), *amount);
+            self.sum = self.sum.saturating_add(amount);
         }
     }
 
+    #[inline]
     pub(super) fn subtract(&mut self, tenant: &TenantId, amount: &ResourceVector) {
-        let Some(held) = self.held.get_mut(tenant) else { return };
-        *held = held.saturating_sub(amount);
-        if held.is_zero() && *tenant != TenantId::DEFAULT {
-            self.held.remove(tenant);
+        if !tenant.is_default()
+            && let Some(held) = self.held.get_mut(tenant)
+        {
+            self.sum = self.sum.saturating_sub(amount);
+            *held = held.saturating_sub(amount);
+            if held.is_zero() {
+                self.held.remove(tenant);
+            }
         }
     }
 
-    /// What `tenant` holds.
-    pub(super) fn holds(&self, tenant: &TenantId) -> ResourceVector {
+    /// What `tenant` holds of what is promised in all.
+    fn holds(&self, tenant: &TenantId, promised: &ResourceVector) -> ResourceVector {
+        if tenant.is_default() {
+            return promised.saturating_sub(&self.sum);
+        }
         self.held.get(tenant).copied().unwrap_or(ResourceVector::ZERO)
     }
 }

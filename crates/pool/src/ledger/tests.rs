@@ -21,7 +21,7 @@ fn name(name: &str) -> ConsumerId {
     ConsumerId::new(name).unwrap()
 }
 
-fn ask(consumer: &str, amount: ResourceVector) -> ResourceRequest {
+pub(super) fn ask(consumer: &str, amount: ResourceVector) -> ResourceRequest {
     ResourceRequest::new(name(consumer), amount).unwrap()
 }
 

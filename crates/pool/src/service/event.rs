@@ -1,5 +1,7 @@
 //! What subscribers are told, and who is told what became of a wait.
 
+use std::sync::atomic::Ordering;
+
 use plimsoll_core_types::{
     AllocateError, ConsumerId, Dimension, LeaseId, PressureLevel, Reason, ResourceVector, TicketId,
     Timestamp,
@@ -92,9 +94,15 @@ pub(super) fn reason(error: &AllocateError) -> Reason {
 }
 
 impl Shared {
+    /// Whether anybody has ever subscribed. To count who still does takes the channel's lock.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
     /// Tells subscribers, where there are any.
     pub(super) fn tell(&self, kind: PoolEventKind, consumer: Option<&ConsumerId>, reason: Reason) {
-        if self.events.receiver_count() > 0 {
+        if self.is_watched() && self.events.receiver_count() > 0 {
             let (at, consumer) = (self.clock.now(), consumer.cloned());
             // The last subscriber may have left just now.
             let _ = self.events.send(PoolEvent { at, consumer, kind, reason });
@@ -102,7 +110,10 @@ impl Shared {
     }
 
     /// Takes the ledger's decisions, and says who is to be told what.
-    pub(super) fn settle(&self, state: &mut State) -> Vec<(oneshot::Sender<Answer>, Answer)> {
+    pub(super) fn take_decisions(
+        &self,
+        state: &mut State,
+    ) -> Vec<(oneshot::Sender<Answer>, Answer)> {
         let mut settled = Vec::new();
         while let Some(event) = state.ledger.poll_event() {
             match event {
@@ -143,7 +154,7 @@ impl Shared {
 
     /// Tells subscribers where the pressure has changed.
     fn tell_pressure(&self, state: &mut State) {
-        if self.events.receiver_count() == 0 {
+        if !self.is_watched() || self.events.receiver_count() == 0 {
             return;
         }
         let Pressure { level, dimension, .. } = state.ledger.pressure(state.pressure);

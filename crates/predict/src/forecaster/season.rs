@@ -8,14 +8,19 @@ use super::Forecaster;
 
 /// A day, in nanoseconds.
 const DAY: u128 = 86_400 * 1_000_000_000;
-/// A season is looked for at each so manyth step.
+/// A season is looked for at each so manyth step: often as long as little is known, which is when
+/// it matters.
 const LOOK_EVERY: u64 = 8;
+const LOOK_LATER: u64 = 64;
+/// Little is known up to this step.
+const YOUNG: u64 = 768;
 /// The season that horizons are set for as long as none is known.
 pub(super) const UNKNOWN: usize = 144;
 
 impl Forecaster {
     pub(super) fn find_season(&mut self) {
-        if self.config.season != SeasonSpec::Auto || !self.step.is_multiple_of(LOOK_EVERY) {
+        let every = if self.step < YOUNG { LOOK_EVERY } else { LOOK_LATER };
+        if self.config.season != SeasonSpec::Auto || !self.step.is_multiple_of(every) {
             return;
         }
         let found = self.finder.find();

@@ -8,6 +8,10 @@
 //!   of them fit ([`serving`](crate::serving)). Who stays loaded? The requests of a trace with one
 //!   client are spread over models by Zipf's law, which the notes say.
 //!
+//! A program opens a file by [`Trace::open`], calls [`serving`], and prints the rows as JSON or the
+//! [`Replay`] itself, which is a table. With the feature `plot` it is a picture too, by
+//! `Replay::svg`.
+//!
 //! ```
 //! use std::time::Duration;
 //! use plimsoll_sim::generate::Recipe;
@@ -23,6 +27,7 @@
 
 #[cfg(feature = "plot")]
 mod plot;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;

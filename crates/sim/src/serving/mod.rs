@@ -7,7 +7,7 @@
 //! after every event.
 //!
 //! Beside policies stands a supervisor that any host has: a load that takes five times its time
-//! and five seconds, or a drain that takes thirty seconds longer than it should, is killed. A
+//! and five seconds, or a drain that takes five seconds longer than it should, is killed. A
 //! request whose engine died under it is tried once more, then it has failed.
 //!
 //! Left out: engines do not slow each other down, loads do not slow services down, and unloading

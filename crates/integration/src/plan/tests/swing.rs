@@ -7,7 +7,7 @@ use plimsoll_core_types::{
 };
 
 use super::*;
-use crate::config::{Degrading, Scaling};
+use crate::config::{Degrading, Scaling, Shedding};
 use crate::resilience::ScaleConfig;
 
 const TICK: Duration = Duration::from_millis(250);
@@ -125,6 +125,7 @@ impl World {
                 ("policy", strategy.policy.to_string(), false)
             }
             (Action::Degrade { to, .. }, _) => ("level", to.to_string(), false),
+            (Action::Shed { below }, _) => ("refused", format!("{below:?}"), false),
             (Action::Scale { replicas, .. }, Some(engine)) => {
                 engine.slots = 4 * *replicas as usize;
                 ("replicas", replicas.to_string(), false)
@@ -177,6 +178,10 @@ fn swinging() -> PlanConfig {
         ScaleConfig { most: 4, down_after: Duration::from_secs(3), ..ScaleConfig::default() };
     PlanConfig {
         degrading: Some(Degrading { leave_after: Duration::from_secs(2), ..Degrading::default() }),
+        shedding: Some(Shedding {
+            enter_after: Duration::from_secs(1),
+            leave_after: Duration::from_secs(2),
+        }),
         scaling: Some(Scaling { scale, slots: 4 }),
         ..PlanConfig::new(mib(512))
     }
@@ -235,6 +240,7 @@ fn the_world_above_sees_every_kind_of_action() {
         "scale",
         "set_limit",
         "set_threads",
+        "shed",
     ];
     assert!(kinds.iter().eq(expected.iter()), "{kinds:?}");
     assert!(planner.verdicts().judged() > 0);

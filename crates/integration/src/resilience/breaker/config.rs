@@ -17,7 +17,7 @@ pub struct BreakerConfig {
     /// Since the share begins at none, it takes about 0.7 windows of nothing but failures to reach
     /// 50%.
     pub failure_share: Ratio,
-    /// Opens when so many calls fail in a row; 0 leaves that to the share. Default 5.
+    /// Opens when so many calls fail in a row, at most 1000; 0 leaves that to the share. Default 5.
     pub failures_in_a_row: u16,
     /// For how long it stays open before it lets probes through. 1 ms to a day; default 1 s.
     pub open_for: Duration,
@@ -61,6 +61,10 @@ impl BreakerConfig {
         if self.failure_share == Ratio::ZERO || self.failure_share >= Ratio::ONE {
             let allowed = "above 0% and below 100%";
             return Err(ConfigError::new("failure_share", self.failure_share, allowed));
+        }
+        if self.failures_in_a_row > 1000 {
+            let given = self.failures_in_a_row;
+            return Err(ConfigError::new("failures_in_a_row", given, "at most 1000"));
         }
         if !(1..=32).contains(&self.probes) {
             return Err(ConfigError::new("probes", self.probes, "1 to 32"));

@@ -10,12 +10,10 @@ use std::time::Duration;
 use super::word::LATEST;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A place and what its holder wrote there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket {
-    index: u8,
-    entry: u64,
-}
+/// What the holder of a place wrote there: the place's number among the rest, so that it is all
+/// that a probe has to carry. Its highest bits are never those of a closed breaker's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket(pub(super) u64);
 
 /// What came of asking for a place.
 pub(super) enum Claim {
@@ -36,10 +34,22 @@ pub(super) struct Probes {
 const EMPTY: u64 = 0;
 const OUT: u64 = 1 << 62;
 const WELL: u64 = 2 << 62;
-const TURN: u32 = 40;
+const INDEX: u32 = 38;
+const TURN: u32 = 43;
 
 const fn turn_of(entry: u64) -> u32 {
-    ((entry >> TURN) & ((1 << 18) - 1)) as u32
+    ((entry >> TURN) & 0xffff) as u32
+}
+
+impl Ticket {
+    /// In which turn its probe was let out.
+    pub(super) const fn turn(self) -> u32 {
+        turn_of(self.0)
+    }
+
+    const fn index(self) -> usize {
+        (self.0 >> INDEX & 31) as usize
+    }
 }
 
 const fn is_out(entry: u64) -> bool {
@@ -64,7 +74,8 @@ impl Probes {
         }
         let until = now_ms.saturating_add(self.timeout_ms).min(LATEST);
         let entry = OUT | u64::from(turn) << TURN | until;
-        for (place, index) in self.places.iter().zip(0..) {
+        for (place, index) in self.places.iter().zip(0_u64..) {
+            let entry = entry | index << INDEX;
             let found = place.load(Ordering::Acquire);
             let free = if is_out(found) {
                 is_overdue(found, now_ms)
@@ -73,7 +84,7 @@ impl Probes {
             };
             let order = (Ordering::AcqRel, Ordering::Relaxed);
             if free && place.compare_exchange(found, entry, order.0, order.1).is_ok() {
-                return Claim::Taken(Ticket { index, entry });
+                return Claim::Taken(Ticket(entry));
             }
         }
         Claim::Full
@@ -82,7 +93,7 @@ impl Probes {
     /// The probe went well: its place is not given out again in this turn. False where it had lost
     /// its place.
     pub(super) fn done(&self, ticket: Ticket) -> bool {
-        self.replace(ticket, ticket.entry ^ OUT | WELL)
+        self.replace(ticket, ticket.0 ^ OUT | WELL)
     }
 
     /// Gives the place back, unless it was lost.
@@ -91,8 +102,8 @@ impl Probes {
     }
 
     fn replace(&self, ticket: Ticket, by: u64) -> bool {
-        let place = &self.places[usize::from(ticket.index)];
+        let place = &self.places[ticket.index()];
         let order = (Ordering::AcqRel, Ordering::Relaxed);
-        place.compare_exchange(ticket.entry, by, order.0, order.1).is_ok()
+        place.compare_exchange(ticket.0, by, order.0, order.1).is_ok()
     }
 }

@@ -61,6 +61,49 @@ fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
 }
 
 #[test]
+fn successes_of_any_thread_count_at_the_next_failure() {
+    let breaker = breaker(BreakerConfig { failures_in_a_row: 2, ..BreakerConfig::default() });
+    for _ in 0..50 {
+        fail(&breaker, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| breaker.admit(never).unwrap().success());
+        });
+        let BreakerState::Closed { in_a_row, .. } = breaker.state(at(0)) else { panic!() };
+        assert_eq!(in_a_row, 0);
+        // So that the share alone does not open it.
+        (0..100).for_each(|_| breaker.admit(never).unwrap().success());
+    }
+}
+
+/// Each success is taken in once, whoever fails meanwhile: twice would make the share too small,
+/// never too large. (Loom can't look at this: it fails on loads that may see an older value.)
+#[test]
+fn the_share_is_what_it_is_however_many_threads_call() {
+    for threads in [1, 2, 12] {
+        let config =
+            BreakerConfig { failures_in_a_row: 0, window: 1024, ..BreakerConfig::default() };
+        let breaker = breaker(config);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for call in 0..40_000 {
+                        let permit = breaker.admit(never).unwrap();
+                        if call % 4 == 0 { permit.failure(never) } else { permit.success() }
+                    }
+                });
+            }
+        });
+        let BreakerState::Closed { failing, .. } = breaker.state(at(0)) else { panic!() };
+        assert!((0.22..0.28).contains(&failing.get()), "{failing} with {threads} threads");
+    }
+}
+
+#[test]
+fn a_permit_is_two_words() {
+    assert_eq!(size_of::<Permit<'_>>(), 16);
+}
+
+#[test]
 fn a_share_of_failures_opens_it_where_none_are_in_a_row() {
     let config = BreakerConfig { failures_in_a_row: 0, ..BreakerConfig::default() };
     let calls_until_open = |every: u32| {
@@ -183,6 +226,10 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     check(
         BreakerConfig { window: 20, ..good() },
         "window is 20; it must be a power of two from 8 to 1024",
+    );
+    check(
+        BreakerConfig { failures_in_a_row: 1001, ..good() },
+        "failures_in_a_row is 1001; it must be at most 1000",
     );
     check(BreakerConfig { probes: 0, ..good() }, "probes is 0; it must be 1 to 32");
     check(

@@ -64,6 +64,7 @@ impl Core {
         let until = self.latest + slot.ejected_for(config);
         slot.ejections = slot.ejections.saturating_add(1);
         slot.state = State::Ejected { until };
+        self.changed = true;
         self.next_return = self.next_return.min(until);
         self.rescore(place);
     }
@@ -75,8 +76,8 @@ impl Core {
             return;
         }
         slot.state = State::Open;
-        slot.failures_in_row = 0;
-        slot.failing = 0.0;
+        self.changed = true;
+        slot.forgive();
         slot.returned = self.latest;
         slot.heard = self.latest;
         self.ejected -= 1;
@@ -155,10 +156,11 @@ impl Core {
 
     fn measure_median(&mut self) {
         let open = self.slots.iter().filter(|slot| slot.state == State::Open);
-        let mut paces: Vec<f64> = open.map(|slot| slot.pace).collect();
-        let middle = paces.len() / 2;
-        if paces.len() > 2 {
-            self.median_pace = *paces.select_nth_unstable_by(middle, f64::total_cmp).1;
+        self.paces.clear();
+        self.paces.extend(open.map(|slot| slot.pace));
+        let middle = self.paces.len() / 2;
+        if self.paces.len() > 2 {
+            self.median_pace = *self.paces.select_nth_unstable_by(middle, f64::total_cmp).1;
         }
     }
 

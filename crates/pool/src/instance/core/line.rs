@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use plimsoll_core_types::{Priority, Timestamp};
 
-use super::slots::{Slot, SlotRef};
+use super::slot::{Slot, SlotRef};
 use super::sync::{AtomicPtr, UnsafeCell};
 
 const LISTS: usize = Priority::COUNT * 2;
@@ -85,24 +85,26 @@ pub(crate) struct Timed {
     pub(crate) weight: u8,
 }
 
-/// Everybody who waits. Behind the pool's lock.
+/// Everybody who waits. Behind the pool's lock, and laid out so that what every wait touches lies
+/// together.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Line<T, E> {
-    lists: [List<T, E>; LISTS],
-    /// A bit for each list that is not empty.
-    present: u16,
-    waiting: usize,
+    waiting: u32,
     arrivals: u32,
     /// How many more are timed one by one.
     timed: u32,
+    /// A bit for each list that is not empty.
+    present: u16,
+    lists: [List<T, E>; LISTS],
+    /// By list: how many that came later have gone before its first.
+    passed: [u32; LISTS],
 }
 
 #[derive(Debug)]
 struct List<T, E> {
     first: Option<NonNull<Node<T, E>>>,
     last: Option<NonNull<Node<T, E>>>,
-    /// How many that came later have gone before its first.
-    passed: u32,
 }
 
 // SAFETY: the line only holds addresses of nodes, which it touches under the pool's lock alone; a
@@ -176,8 +178,9 @@ impl<T, E> Links<T, E> {
 
 impl<T, E> Line<T, E> {
     pub(crate) fn new() -> Self {
-        let lists = std::array::from_fn(|_| List { first: None, last: None, passed: 0 });
-        Self { lists, present: 0, waiting: 0, arrivals: 0, timed: TIMED }
+        let lists = std::array::from_fn(|_| List { first: None, last: None });
+        let passed = [0; LISTS];
+        Self { waiting: 0, arrivals: 0, timed: TIMED, present: 0, lists, passed }
     }
 
     /// Times the next ones one by one.
@@ -193,7 +196,7 @@ impl<T, E> Line<T, E> {
 
     /// How many wait.
     pub(crate) const fn len(&self) -> usize {
-        self.waiting
+        self.waiting as usize
     }
 
     /// Puts `node` into the line. It must stay where it is until its wait has ended or it has
@@ -332,18 +335,17 @@ impl<T, E> Line<T, E> {
         if lower == 0 {
             return self.lists.get(highest)?.first;
         }
-        let overdue =
-            |list: &usize| lower & 1 << list != 0 && self.lists[*list].passed >= max_bypass;
+        let overdue = |list: &usize| lower & 1 << list != 0 && self.passed[*list] >= max_bypass;
         let chosen = (0..LISTS).rev().find(overdue).unwrap_or(highest);
         let node = self.lists[chosen].first?;
         let arrival = links(node, |own| own.arrival);
-        for list in &mut self.lists[chosen + 1..] {
+        for (list, passed) in self.lists.iter().zip(&mut self.passed).skip(chosen + 1) {
             let earlier = |first| {
                 let behind = arrival.wrapping_sub(links(first, |own| own.arrival));
                 behind != 0 && behind < u32::MAX / 2
             };
             if list.first.is_some_and(earlier) {
-                list.passed = list.passed.saturating_add(1);
+                *passed = passed.saturating_add(1);
             }
         }
         Some(node)
@@ -360,7 +362,11 @@ impl<T, E> Line<T, E> {
             links(previous, |previous| previous.next = next);
         } else {
             list.first = next;
-            list.passed = 0;
+            let passed = &mut self.passed[index as usize];
+            // Not written where it need not be: that would fetch one more line of memory.
+            if *passed > 0 {
+                *passed = 0;
+            }
         }
         match next {
             Some(next) => links(next, |next| next.previous = previous),

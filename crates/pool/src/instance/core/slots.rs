@@ -10,12 +10,11 @@
 //! credentials are warmest, and the ones at the bottom are those that can be given up.
 #![expect(unsafe_code, reason = "objects stay in place while other threads push and pop theirs")]
 
-use std::mem::MaybeUninit;
-use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-use super::sync::{AtomicPtr, AtomicU32, AtomicU64, UnsafeCell};
+use super::slot::{Slot, SlotRef};
+use super::sync::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// The most slots a pool can have.
 pub(crate) const MOST: usize = (1 << TOP_BITS) - 2;
@@ -36,34 +35,6 @@ pub(crate) const WAITERS: u64 = 1 << TOP_BITS;
 /// What comes back may have to be retired: there are too many, or the pool is closed.
 pub(crate) const STRICT: u64 = 1 << (TOP_BITS + 1);
 
-/// Set in a slot whose object is to be retired when it comes back.
-const RETIRE: u32 = 1;
-/// Set in a slot whose object is too old while another one is made in its place.
-const REPLACING: u32 = 2;
-/// Set in a slot whose object was just made and has not been idle yet: it needs no check.
-const FRESH: u32 = 4;
-const NUMBER_SHIFT: u32 = 8;
-
-/// A place for one object: 16 bytes beside the object itself.
-#[derive(Debug)]
-pub(crate) struct Slot<T> {
-    /// The slot below it in the stack, as its number plus one; 0 at the bottom. Also links the
-    /// vacant ones.
-    next: AtomicU32,
-    /// The slot's number and flags.
-    meta: AtomicU32,
-    /// When it was last given back, in ticks of the pool.
-    since: AtomicU32,
-    /// When the object is too old, in ticks; 0 is never.
-    expires: AtomicU32,
-    object: UnsafeCell<MaybeUninit<T>>,
-}
-
-/// A slot, by its address. Only a [`Stack`] makes these, and whoever keeps one keeps that stack:
-/// the pool lives as long as any of its objects is out.
-#[derive(Debug)]
-pub(crate) struct SlotRef<T>(NonNull<Slot<T>>);
-
 /// All slots of a pool, and the idle ones among them in a stack.
 #[derive(Debug)]
 pub(crate) struct Stack<T> {
@@ -71,18 +42,9 @@ pub(crate) struct Stack<T> {
     word: AtomicU64,
     /// The upkeep's clock, in ticks.
     ticks: AtomicU32,
-    first_len: u32,
-    first: AtomicPtr<Slot<T>>,
-    more: [AtomicPtr<Slot<T>>; SEGMENTS],
-}
-
-/// The slots that hold no object. Behind the pool's lock.
-#[derive(Debug, Default)]
-pub(crate) struct Vacant {
-    /// Number plus one of a vacant slot that had been used.
-    first: u32,
-    /// How many slots have ever been used.
-    used: u32,
+    pub(super) first_len: u32,
+    pub(super) first: AtomicPtr<Slot<T>>,
+    pub(super) more: [AtomicPtr<Slot<T>>; SEGMENTS],
 }
 
 // SAFETY: a slot's object is only touched by whoever took the slot off the stack, and is handed on
@@ -90,121 +52,6 @@ pub(crate) struct Vacant {
 unsafe impl<T: Send> Send for Stack<T> {}
 // SAFETY: as above; nobody gets a shared reference to an object through a shared `Stack`.
 unsafe impl<T: Send> Sync for Stack<T> {}
-
-// SAFETY: it is the right to use the slot's object, which can move between threads where `T` can.
-unsafe impl<T: Send> Send for SlotRef<T> {}
-// SAFETY: through a shared one, only atomics and shared references to the object can be reached.
-unsafe impl<T: Sync> Sync for SlotRef<T> {}
-
-impl<T> Clone for SlotRef<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for SlotRef<T> {}
-
-impl<T> PartialEq for SlotRef<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl<T> Deref for SlotRef<T> {
-    type Target = Slot<T>;
-
-    #[inline]
-    fn deref(&self) -> &Slot<T> {
-        // SAFETY: slots are never freed before their stack, which outlives this.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl<T> SlotRef<T> {
-    /// The slot's address, for a word that says who was given what.
-    pub(crate) const fn as_ptr(self) -> *mut Slot<T> {
-        self.0.as_ptr()
-    }
-
-    /// The slot at an address that [`as_ptr`](Self::as_ptr) gave, or none for null.
-    ///
-    /// # Safety
-    ///
-    /// The address must be from `as_ptr`, or null.
-    pub(crate) const unsafe fn from_ptr(slot: *mut Slot<T>) -> Option<Self> {
-        match NonNull::new(slot) {
-            Some(slot) => Some(Self(slot)),
-            None => None,
-        }
-    }
-}
-
-impl<T> Slot<T> {
-    fn new(number: usize) -> Self {
-        Self {
-            next: AtomicU32::new(0),
-            meta: AtomicU32::new((number as u32) << NUMBER_SHIFT),
-            since: AtomicU32::new(0),
-            expires: AtomicU32::new(0),
-            object: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
-    fn number(&self) -> u32 {
-        self.meta.load(Relaxed) >> NUMBER_SHIFT
-    }
-
-    /// The object's address.
-    #[inline]
-    pub(crate) fn object(&self) -> *mut T {
-        self.object.with_mut(<*mut MaybeUninit<T>>::cast::<T>)
-    }
-
-    /// True where the object is to be retired when it comes back.
-    #[inline]
-    pub(crate) fn retires(&self) -> bool {
-        self.meta.load(Relaxed) & RETIRE != 0
-    }
-
-    /// Has the object retired when it comes back.
-    pub(crate) fn retire(&self) {
-        self.meta.fetch_or(RETIRE, Relaxed);
-    }
-
-    /// Whether the object was just made and has not been idle yet. Says so once.
-    #[inline]
-    pub(crate) fn take_fresh(&self) -> bool {
-        let fresh = self.meta.load(Relaxed) & FRESH != 0;
-        if fresh {
-            self.meta.fetch_and(!FRESH, Relaxed);
-        }
-        fresh
-    }
-
-    /// Whether another object is being made in place of this one.
-    pub(crate) fn is_replaced(&self) -> bool {
-        self.meta.load(Relaxed) & REPLACING != 0
-    }
-
-    /// Notes whether another object is being made in place of this one.
-    pub(crate) fn replace(&self, replacing: bool) {
-        if replacing {
-            self.meta.fetch_or(REPLACING, Relaxed);
-        } else {
-            self.meta.fetch_and(!REPLACING, Relaxed);
-        }
-    }
-
-    /// When it was last given back, in ticks.
-    pub(crate) fn since(&self) -> u32 {
-        self.since.load(Relaxed)
-    }
-
-    /// When its object is too old, in ticks; 0 is never.
-    pub(crate) fn expires(&self) -> u32 {
-        self.expires.load(Relaxed)
-    }
-}
 
 impl<T> Stack<T> {
     /// An empty stack for about `size` slots; it can get more.
@@ -370,7 +217,7 @@ impl<T> Stack<T> {
 
     /// Slot `number`, which must have been used.
     #[inline]
-    fn at(&self, number: u32) -> SlotRef<T> {
+    pub(super) fn at(&self, number: u32) -> SlotRef<T> {
         if number < self.first_len {
             // SAFETY: the first segment has `first_len` slots and was allocated before any of its
             // numbers was used.
@@ -390,71 +237,10 @@ impl<T> Stack<T> {
     }
 
     /// Which of the later segments a number is in, where, and how long that segment is.
-    fn place(&self, number: u32) -> (usize, usize, usize) {
+    pub(super) fn place(&self, number: u32) -> (usize, usize, usize) {
         let segment = (number / self.first_len).ilog2() as usize;
         let length = (self.first_len as usize) << segment;
         (segment, number as usize - length, length)
-    }
-
-    /// Puts `object` into a vacant slot, which the caller owns then. `None`, with the object, where
-    /// there can be no more slots.
-    pub(crate) fn fill(
-        &self,
-        vacant: &mut Vacant,
-        object: T,
-        expires: u32,
-    ) -> Result<SlotRef<T>, T> {
-        let number = if vacant.first != 0 {
-            vacant.first - 1
-        } else if (vacant.used as usize) < MOST {
-            self.allocate(vacant.used);
-            vacant.used += 1;
-            vacant.used - 1
-        } else {
-            return Err(object);
-        };
-        let slot = self.at(number);
-        if vacant.first != 0 {
-            vacant.first = slot.next.load(Relaxed);
-        }
-        slot.meta.store(number << NUMBER_SHIFT | FRESH, Relaxed);
-        slot.expires.store(expires, Relaxed);
-        slot.since.store(self.ticks(), Relaxed);
-        // SAFETY: nobody else knows the vacant slot.
-        slot.object.with_mut(|at| unsafe { (*at).write(object) });
-        Ok(slot)
-    }
-
-    /// Every slot that has ever been used.
-    pub(crate) fn used<'a>(&'a self, vacant: &Vacant) -> impl Iterator<Item = SlotRef<T>> + 'a {
-        (0..vacant.used).map(|number| self.at(number))
-    }
-
-    /// Sees to it that slot `number`, the next one to be used, exists.
-    fn allocate(&self, number: u32) {
-        let (segment, first_of, length) = if number < self.first_len {
-            (&self.first, 0, self.first_len as usize)
-        } else {
-            let (segment, _, length) = self.place(number);
-            (&self.more[segment], length, length)
-        };
-        if segment.load(Relaxed).is_null() {
-            let slots: Box<[Slot<T>]> = (first_of..first_of + length).map(Slot::new).collect();
-            segment.store(Box::into_raw(slots).cast(), Release);
-        }
-    }
-}
-
-impl Vacant {
-    /// Takes the object out of a slot, which the caller owned and which is vacant then.
-    pub(crate) fn vacate<T>(&mut self, slot: SlotRef<T>) -> T {
-        // SAFETY: the caller owns the slot, which therefore holds an object, and gives it up.
-        let object = slot.object.with_mut(|at| unsafe { (*at).assume_init_read() });
-        slot.expires.store(0, Relaxed);
-        slot.meta.fetch_and(!(RETIRE | REPLACING | FRESH), Relaxed);
-        slot.next.store(self.first, Relaxed);
-        self.first = slot.number() + 1;
-        object
     }
 }
 
@@ -478,7 +264,3 @@ impl<T> Drop for Stack<T> {
         }
     }
 }
-
-/// What the pool takes for each object beside the object itself, in bytes, where that is aligned
-/// like a pointer.
-pub const SLOT_OVERHEAD: usize = size_of::<Slot<u64>>() - size_of::<u64>();

@@ -10,7 +10,21 @@ pub(crate) use self::real::*;
 mod real {
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
-    pub(crate) use parking_lot::Mutex;
+    /// The standard lock, which spins before it sleeps: it is held for less time than a thread
+    /// takes to go to sleep, or to give up its processor for a moment.
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
 
     /// The standard cell with the interface of loom's.
     #[derive(Debug)]

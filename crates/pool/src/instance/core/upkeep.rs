@@ -1,7 +1,7 @@
 //! What is done from time to time: retire what was idle for long or is too old, and see to it that
 //! enough is idle.
 
-use super::slots::SlotRef;
+use super::slot::SlotRef;
 use super::{After, Cause, Core, State};
 
 /// What one round of upkeep is to do. Times are in the pool's ticks.
@@ -30,7 +30,7 @@ pub(crate) struct UpkeepDone<T, A> {
     pub(crate) in_use: usize,
 }
 
-impl<T, E, A> Core<T, E, A> {
+impl<T, E, A: Clone> Core<T, E, A> {
     /// One round of upkeep.
     pub(crate) fn upkeep(&self, round: &Upkeep) -> UpkeepDone<T, A> {
         self.stack.set_ticks(round.ticks);

@@ -137,32 +137,34 @@ async fn qp_loses_the_right_to_make_one_with_who_went_away() {
 
 /// fastpool 1.1 and bb8 0.9: with no hold time, two of 64 tasks took both workers, since a loan
 /// took nothing of the task's cooperative budget.
-#[tokio::test]
-async fn fastpool_lets_a_task_that_never_waits_keep_its_worker() {
-    let pool = pool(8);
-    drop(pool.get().await.unwrap());
+#[test]
+fn fastpool_lets_a_task_that_never_waits_keep_its_worker() {
+    // Tasks that have used up their budget are queued again in reverse, one batch at a time, and
+    // 61 of 64 in a batch would leave the same six out every other time: 0.977 at best.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.event_interval(1).build().unwrap();
     let counts: Arc<[AtomicUsize; 64]> = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
-    let tasks: Vec<_> = (0..64)
-        .map(|task| {
+    runtime.block_on(async {
+        let pool = pool(8);
+        drop(pool.get().await.unwrap());
+        for task in 0..64 {
             let (pool, counts) = (pool.clone(), Arc::clone(&counts));
             tokio::spawn(async move {
                 loop {
                     drop(pool.get().await.unwrap());
                     counts[task].fetch_add(1, Ordering::Relaxed);
                 }
-            })
-        })
-        .collect();
-    while counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<usize>() < 500_000 {
-        tokio::task::yield_now().await;
-    }
-    for task in tasks {
-        task.abort();
-    }
+            });
+        }
+        let lent = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<usize>();
+        while lent() < 500_000 {
+            tokio::task::yield_now().await;
+        }
+    });
     let counts: Vec<f64> =
         counts.iter().map(|count| count.load(Ordering::Relaxed) as f64).collect();
     let (sum, squares) = (counts.iter().sum::<f64>(), counts.iter().map(|c| c * c).sum::<f64>());
     let jain = sum * sum / (counts.len() as f64 * squares);
-    // Two of 64 is 0.03. What is missing to 1 is the order in which the runtime polls its queue.
-    assert!(jain > 0.95, "{jain}: {counts:?}");
+    // Two of 64 is 0.03.
+    assert!(jain >= 0.99, "{jain}: {counts:?}");
 }

@@ -292,6 +292,8 @@ impl Policy for Plimsoll {
             }
             Happening::Arrived(_) | Happening::Completed(_) | Happening::Loaded(_) => {}
         }
+        // What was refused just now has no place in the line any more, and asks for a new one.
+        commands.extend(self.settle());
         for (index, model) in models.iter().enumerate() {
             if model.state == ModelState::Stopped && model.queued > 0 {
                 commands.extend(self.request(index, model, Priority::Normal, None, now));

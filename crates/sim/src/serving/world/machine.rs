@@ -136,9 +136,10 @@ impl Machine {
         Some(now + Duration::from_nanos(nanos as u64))
     }
 
-    /// When the last request ends, as things are, at the earliest.
+    /// When the last request should have ended, were the engine not hung.
     pub(super) fn last_end(&self, now: Timestamp) -> Timestamp {
-        let speed = self.speed().max(1e-3);
+        let slow = self.slowed.map_or(1.0, |(speed, _)| speed);
+        let speed = slow * self.spec.speed(self.running.len());
         let last = self.running.iter().map(|running| running.0.ends).fold(0.0, f64::max);
         let nanos = ((last - self.own_time).max(0.0) / speed).ceil();
         now + Duration::from_nanos(nanos as u64)

@@ -17,6 +17,8 @@ use machine::{Machine, Pending, Running};
 
 /// With nothing but ticks for this long, whoever is still in service will never end.
 const STANDSTILL: Duration = Duration::from_mins(3);
+/// A drain that takes so much longer than it should is killed.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
 /// Longer than anything takes, so that sums of it do not overflow.
 const FOREVER: Timestamp = Timestamp::MAX;
 
@@ -341,7 +343,7 @@ impl<'a> World<'a> {
             self.outcome.evictions += 1;
             self.machines[index].catch_up(now);
             let ends = self.machines[index].last_end(now);
-            self.machines[index].overdue = ends + Duration::from_secs(30);
+            self.machines[index].overdue = ends + DRAIN_SLACK;
         }
     }
 

@@ -1,7 +1,4 @@
-//! The binary as people and programs run it: real processes, real memory, real requests.
-
-#[path = "integration/replay.rs"]
-mod replay;
+//! The demo.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;

@@ -1,0 +1,132 @@
+//! `plimsoll check`: everything that is wrong with a config, and what is probably not meant.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use plimsoll_core_types::{ResourceVector, SystemClock};
+use plimsoll_cpu::HostCpu;
+use plimsoll_memory::HostMemory;
+use serde_json::json;
+
+use crate::USAGE;
+use crate::config::{Config, ConfigError, EngineConfig, Overrides, SCHEMA};
+use crate::output::{complain, line};
+use crate::serve::settings::{budget, specs};
+
+/// What `check` can be told.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckArgs {
+    /// The config
+    #[arg(long, env = "PLIMSOLL_CONFIG", default_value = "plimsoll.toml", value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Print the JSON schema of configs, and check nothing
+    #[arg(long)]
+    schema: bool,
+    /// Print one object as the last line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks a config.
+pub(crate) fn run(args: &CheckArgs) -> ExitCode {
+    if args.schema {
+        line(SCHEMA.trim_end());
+        return ExitCode::SUCCESS;
+    }
+    let config = match Config::read(&args.config, &args.overrides) {
+        Ok(config) => config,
+        Err(error) => return wrong(args, &error),
+    };
+    let capacity =
+        crate::serve::host_capacity(&HostMemory::system(), &HostCpu::system(), &SystemClock::new());
+    let (capacity, mut doubts) = match capacity {
+        Ok(capacity) => (capacity, Vec::new()),
+        Err(error) => (ResourceVector::ZERO, vec![error.to_string()]),
+    };
+    if !capacity.is_zero() {
+        doubts.extend(doubts_of(&config, &capacity));
+    }
+    let path = args.config.display();
+    for doubt in &doubts {
+        line(&format!("{path}: note: {doubt}"));
+    }
+    line(&format!("{path}: {} models, nothing wrong", config.models.len()));
+    if args.json {
+        line(
+            &json!({ "models": config.models.len(), "mistakes": [], "notes": doubts }).to_string(),
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+fn wrong(args: &CheckArgs, error: &ConfigError) -> ExitCode {
+    let code = complain_each(&error.to_string());
+    if args.json {
+        let mistakes: Vec<_> = match error {
+            ConfigError::Wrong { mistakes, .. } => mistakes
+                .iter()
+                .map(|m| json!({ "line": m.line, "key": m.key, "what": m.what }))
+                .collect(),
+            ConfigError::Read { .. } => vec![json!({ "what": error.to_string() })],
+        };
+        line(&json!({ "mistakes": mistakes }).to_string());
+    }
+    code
+}
+
+fn complain_each(text: &str) -> ExitCode {
+    for one in text.lines() {
+        complain(one, USAGE);
+    }
+    ExitCode::from(USAGE)
+}
+
+/// What fits the grammar and probably not this host.
+fn doubts_of(config: &Config, capacity: &ResourceVector) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let budget = budget(config, capacity);
+    if let Some(dimension) = budget.first_exceeding(&capacity.max(&devices_only(&budget))) {
+        let (given, there) = (budget.get(dimension), capacity.get(dimension));
+        let (given, there) = (dimension.format(given), dimension.format(there));
+        doubts.push(format!("host: {given} of {dimension} is more than this host's {there}"));
+    }
+    for spec in specs(config, &budget) {
+        if let Some(dimension) = spec.declared.first_exceeding(&budget) {
+            let (asks, limit) = (spec.declared.get(dimension), budget.get(dimension));
+            let (asks, limit) = (dimension.format(asks), dimension.format(limit));
+            let id = &spec.id;
+            doubts.push(format!(
+                "models.{id} can never load: {dimension} asks {asks}, the limit is {limit}"
+            ));
+        }
+    }
+    for model in &config.models {
+        if let EngineConfig::Command { command, .. } = &model.engine
+            && let Some(program) = command.first().filter(|program| !can_be_found(program))
+        {
+            doubts.push(format!("models.{}: there is no program {program} here", model.id));
+        }
+        if !config.tenants.contains_key(&model.tenant) && model.tenant.as_str() != "default" {
+            doubts.push(format!("models.{}: tenant {} is not configured", model.id, model.tenant));
+        }
+    }
+    doubts
+}
+
+/// The accelerators of a budget, which nobody measures here.
+fn devices_only(budget: &ResourceVector) -> ResourceVector {
+    let none = (plimsoll_core_types::Millicores::ZERO, plimsoll_core_types::Bytes::ZERO);
+    budget.with_cpu(none.0).with_memory(none.1)
+}
+
+/// Whether a shell would find the program.
+pub(crate) fn can_be_found(program: &str) -> bool {
+    if program.contains('/') {
+        return Path::new(program).is_file();
+    }
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,219 @@
+//! Who of other programs holds which lease.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use plimsoll_core_types::{
+    AllocateError, ConsumerId, LeaseId, Priority, RenewError, RequestError, Resource,
+    ResourcePool as _, ResourceRequest, ResourceVector, TenantId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use super::alive::ProcessKey;
+use super::ask::LeaseAsk;
+use crate::fleet::World;
+
+/// The most leases of other programs.
+const MOST: usize = 65_536;
+
+/// A lease of another program, as it is told and kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Given {
+    /// What its holder names it by. Nobody can guess it, and it stays the same over a restart.
+    pub(crate) id: String,
+    pub(crate) name: ConsumerId,
+    pub(crate) tenant: TenantId,
+    pub(crate) priority: Priority,
+    pub(crate) amount: ResourceVector,
+    /// How long it lasts unless renewed.
+    pub(crate) ttl: Duration,
+    /// The process that it ends with.
+    pub(crate) process: Option<ProcessKey>,
+}
+
+#[derive(Debug)]
+struct Held {
+    given: Given,
+    resource: Resource,
+    expires: Timestamp,
+}
+
+/// The leases of other programs.
+#[derive(Debug)]
+pub(crate) struct Book {
+    world: Arc<World>,
+    held: Mutex<BTreeMap<String, Held>>,
+}
+
+/// Why there is no lease, or no such lease any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BookError {
+    /// The pool refused.
+    #[error(transparent)]
+    Refused(AllocateError),
+    /// There is no room now, and nobody waits.
+    #[error("there is no room now")]
+    NoRoom,
+    /// It asks for nothing.
+    #[error(transparent)]
+    Nothing(RequestError),
+    /// There are too many.
+    #[error("{MOST} leases are out, which is the limit")]
+    TooMany,
+    /// The process is not there.
+    #[error("there is no process {pid}")]
+    NoProcess { pid: u32 },
+    /// There is no such lease, or it has ended.
+    #[error("there is no lease {id}; it was released, has expired, or never was")]
+    Ended { id: String },
+}
+
+impl Book {
+    pub(crate) fn new(world: Arc<World>) -> Self {
+        Self { world, held: Mutex::default() }
+    }
+
+    /// A lease, after a wait where that was asked for.
+    ///
+    /// Cancel safe: a grant that crosses with the drop goes back.
+    pub(crate) async fn take(&self, ask: LeaseAsk) -> Result<(Given, Timestamp), BookError> {
+        if self.held.lock().len() >= MOST {
+            return Err(BookError::TooMany);
+        }
+        let process = match ask.pid {
+            Some(pid) => Some(ProcessKey::of(pid).ok_or(BookError::NoProcess { pid })?),
+            None => None,
+        };
+        let memory = ask.memory.unwrap_or_else(|| self.world.believed_of(&ask.name));
+        let amount = ask.rest.with_memory(memory);
+        let request = ResourceRequest::new(ask.name.clone(), amount).map_err(BookError::Nothing)?;
+        let request =
+            request.with_tenant(ask.tenant.clone()).with_priority(ask.priority).with_ttl(ask.ttl);
+        let resource = if ask.wait.is_zero() {
+            let tried = self.world.pool.try_allocate(request).map_err(BookError::Refused)?;
+            tried.ok_or(BookError::NoRoom)?
+        } else {
+            let request = request.with_deadline(self.world.clock.now() + ask.wait);
+            self.world.pool.allocate(request).await.map_err(BookError::Refused)?
+        };
+        let LeaseAsk { name, tenant, priority, ttl, .. } = ask;
+        let id = new_id();
+        let given = Given { id, name, tenant, priority, amount, ttl, process };
+        Ok(self.keep(given, resource))
+    }
+
+    fn keep(&self, given: Given, resource: Resource) -> (Given, Timestamp) {
+        let expires = self.world.clock.now() + given.ttl;
+        if let Some(store) = &self.world.store {
+            store.keep_lease(&given);
+        }
+        let held = Held { given: given.clone(), resource, expires };
+        self.held.lock().insert(given.id.clone(), held);
+        (given, expires)
+    }
+
+    /// Grants anew what was held before a restart, to whoever still lives. Says how many were, and
+    /// how many have ended.
+    pub(crate) fn restore(&self, before: Vec<Given>) -> (usize, usize) {
+        let (mut restored, mut ended) = (0, 0);
+        for given in before {
+            let alive = given.process.is_none_or(ProcessKey::is_alive);
+            let request = ResourceRequest::new(given.name.clone(), given.amount).ok();
+            let request = request.filter(|_| alive).map(|request| {
+                request
+                    .with_tenant(given.tenant.clone())
+                    .with_priority(given.priority)
+                    .with_ttl(given.ttl)
+            });
+            let granted =
+                request.and_then(|request| self.world.pool.try_allocate(request).ok().flatten());
+            if let Some(resource) = granted {
+                self.keep(given, resource);
+                restored += 1;
+            } else {
+                self.forget(&given.id);
+                ended += 1;
+            }
+        }
+        (restored, ended)
+    }
+
+    /// Puts the expiry ahead by the lease's time to live, or by `ttl`.
+    pub(crate) fn renew(&self, id: &str, ttl: Option<Duration>) -> Result<Timestamp, BookError> {
+        let ended = || BookError::Ended { id: id.to_owned() };
+        let mut held = self.held.lock();
+        let entry = held.get_mut(id).ok_or_else(ended)?;
+        let ttl = ttl.unwrap_or(entry.given.ttl);
+        match entry.resource.renew(ttl) {
+            Ok(expires) => {
+                entry.expires = expires;
+                Ok(expires)
+            }
+            Err(RenewError::Unlimited { .. }) => Ok(Timestamp::MAX),
+            Err(_) => {
+                held.remove(id);
+                drop(held);
+                self.forget(id);
+                Err(ended())
+            }
+        }
+    }
+
+    /// Takes a lease back.
+    pub(crate) fn release(&self, id: &str) -> Result<Given, BookError> {
+        let ended = || BookError::Ended { id: id.to_owned() };
+        let removed = self.held.lock().remove(id).ok_or_else(ended)?;
+        self.forget(id);
+        removed.resource.release().map_err(|_| ended())?;
+        Ok(removed.given)
+    }
+
+    /// Takes note of what the holder of `id` was measured to need at most.
+    pub(crate) fn measured(
+        &self,
+        id: &str,
+        peak: plimsoll_core_types::Bytes,
+    ) -> Result<(), BookError> {
+        let held = self.held.lock();
+        let entry = held.get(id).ok_or_else(|| BookError::Ended { id: id.to_owned() })?;
+        self.world.learn_of(&entry.given.name, entry.given.amount.memory(), peak);
+        Ok(())
+    }
+
+    /// Every lease, with its number in the pool and its expiry.
+    pub(crate) fn list(&self) -> Vec<(Given, LeaseId, Timestamp)> {
+        let held = self.held.lock();
+        let row = |held: &Held| (held.given.clone(), held.resource.id(), held.expires);
+        held.values().map(row).collect()
+    }
+
+    /// Ends what has expired, and what was held by processes that have ended.
+    pub(crate) fn sweep(&self) -> Vec<Given> {
+        let now = self.world.clock.now();
+        let over = |held: &Held| {
+            held.expires <= now || held.given.process.is_some_and(|process| !process.is_alive())
+        };
+        let mut held = self.held.lock();
+        let ids: Vec<_> =
+            held.iter().filter(|(_, held)| over(held)).map(|(id, _)| id.clone()).collect();
+        let ended: Vec<_> = ids.iter().filter_map(|id| held.remove(id)).collect();
+        drop(held);
+        for ended in &ended {
+            self.forget(&ended.given.id);
+        }
+        // Dropping gives back what has not expired in the pool.
+        ended.into_iter().map(|ended| ended.given).collect()
+    }
+
+    fn forget(&self, id: &str) {
+        if let Some(store) = &self.world.store {
+            store.forget_lease(id);
+        }
+    }
+}
+
+fn new_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}

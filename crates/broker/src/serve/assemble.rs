@@ -1,0 +1,163 @@
+//! Puts a broker together from a config and what this host has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core_types::{
+    CapacityProbe as _, Clock, Fleet, ResourceOptimizer as _, ResourcePredictor, ResourceVector,
+    SystemClock, SystemComponents,
+};
+use plimsoll_cpu::{CpuConfig, CpuService, HostCpu};
+use plimsoll_integration::{Exporter, Optimizer, OptimizerConfig, PlanConfig};
+use plimsoll_load::{
+    Admission, AdmissionConfig, Balancer, BalancerConfig, LoadConfig, LoadService,
+};
+use plimsoll_memory::{HostMemory, MemoryConfig, MemoryService};
+use plimsoll_pool::LedgerPool;
+use plimsoll_predict::{Predictor, PredictorConfig};
+
+use super::broker::{Broker, Parts};
+use super::settings::{Settings, budget, ledger, specs};
+use super::{ServeError, recover};
+use crate::config::Config;
+use crate::fleet::{EngineCommand, Engines, World};
+use crate::journal::Journal;
+use crate::lease::Book;
+use crate::store::Store;
+use crate::wall::Wall;
+
+/// A waiter that has waited this long may have a model evicted that is at work.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A broker of `config` on this host. Nothing is loaded yet.
+pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
+    let fail = |step| move |error: &dyn std::fmt::Display| ServeError::internal(step, error);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = config.server.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
+    let exporter = Exporter::install().map_err(|error| fail("exporting metrics")(&error))?;
+    let (memory, cpu) = (Arc::new(HostMemory::system()), Arc::new(HostCpu::system()));
+    let capacity = capacity(&memory, &cpu, clock.as_ref())?;
+    let budget = budget(config, &capacity);
+    let pool = LedgerPool::new(budget, ledger(config, &budget), Arc::clone(&clock))
+        .map_err(|error| fail("making the pool")(&error))?;
+    let pool = Arc::new(pool);
+    let cpu_service =
+        Arc::new(CpuService::new(Arc::clone(&cpu), Arc::clone(&clock), CpuConfig::default()));
+    let journal = Arc::new(Journal::new());
+    let program = std::env::current_exe().map_err(|error| fail("finding this program")(&error))?;
+    let world = World::new(
+        Arc::clone(&clock),
+        Arc::clone(&pool),
+        Arc::clone(&cpu_service) as _,
+        Arc::clone(&journal),
+        EngineCommand { program },
+        store.clone(),
+    );
+    let world = Arc::new(world);
+    let book = Book::new(Arc::clone(&world));
+    if let Some(store) = &store {
+        recover::recover(store, &book, &journal, clock.as_ref());
+    }
+    let engines = Arc::new(Engines::new(Arc::clone(&world), specs(config, &budget)));
+    let admission = Arc::new(Admission::new(admission_config(config), Arc::clone(&clock)));
+    let managers = Managers::new(&clock, &memory, &admission)?;
+    let components = SystemComponents {
+        clock: Arc::clone(&clock),
+        pool: Arc::clone(&pool) as _,
+        fleet: Arc::clone(&engines) as Arc<dyn Fleet>,
+        probes: vec![memory, cpu],
+        memory: Some(managers.memory),
+        cpu: Some(cpu_service),
+        caches: Vec::new(),
+        predictor: Some(managers.predictor),
+        load: Some(managers.load),
+    };
+    let optimizer = Optimizer::new(OptimizerConfig::new(plan(config, budget)))
+        .map_err(|error| fail("making the optimizer")(&error))?;
+    let integration =
+        optimizer.integrate(components).await.map_err(|error| fail("integrating")(&error))?;
+    let wall = Wall::beside(&clock);
+    let settings = Settings::new(config);
+    Ok(Broker::new(Parts {
+        clock,
+        wall,
+        engines,
+        pool,
+        journal,
+        world,
+        book,
+        optimizer,
+        integration,
+        admission,
+        exporter,
+        host: config.host.clone(),
+        budget,
+        settings,
+    }))
+}
+
+/// Answers may take long, and are not broken off lightly: idle models give way at once.
+fn plan(config: &Config, budget: ResourceVector) -> PlanConfig {
+    let reserve = config.host.reserve;
+    PlanConfig { reserve, patience: PATIENCE, ..PlanConfig::new(budget) }
+}
+
+/// Those that the optimizer asks, beside the pool and the fleet.
+struct Managers {
+    memory: Arc<MemoryService>,
+    predictor: Arc<dyn ResourcePredictor>,
+    load: Arc<LoadService>,
+}
+
+impl Managers {
+    fn new(
+        clock: &Arc<dyn Clock>,
+        memory: &Arc<HostMemory>,
+        admission: &Arc<Admission>,
+    ) -> Result<Self, ServeError> {
+        let predictor = Predictor::new(PredictorConfig::default())
+            .map_err(|error| ServeError::internal("making the predictor", &error))?;
+        let predictor: Arc<dyn ResourcePredictor> = Arc::new(predictor);
+        let load = LoadService::new(
+            Arc::new(Balancer::new(BalancerConfig::default())),
+            Arc::clone(admission),
+            Some(Arc::clone(&predictor)),
+            Arc::clone(clock),
+            LoadConfig::default(),
+        );
+        let memory = MemoryService::new(
+            Arc::clone(memory) as _,
+            None,
+            Arc::clone(clock),
+            MemoryConfig::default(),
+        );
+        Ok(Self { memory: Arc::new(memory), predictor, load: Arc::new(load) })
+    }
+}
+
+fn admission_config(config: &Config) -> AdmissionConfig {
+    let weight = |(tenant, config): (&_, &crate::config::TenantConfig)| {
+        let tenant: &plimsoll_core_types::TenantId = tenant;
+        (tenant.clone(), plimsoll_core_types::Ratio::saturating(config.weight as f64))
+    };
+    AdmissionConfig {
+        limit: config.server.requests,
+        most: config.server.requests,
+        max_waiting: config.server.queue,
+        wait_at_most: config.server.within,
+        weights: config.tenants.iter().map(weight).collect(),
+        ..AdmissionConfig::default()
+    }
+}
+
+/// What this host has, within this process's limits.
+pub(crate) fn capacity(
+    memory: &HostMemory,
+    cpu: &HostCpu,
+    clock: &dyn Clock,
+) -> Result<ResourceVector, ServeError> {
+    let now = clock.now();
+    let memory = memory.sample(now)?.capacity.memory();
+    let cores = cpu.sample(now)?.capacity.cpu();
+    Ok(ResourceVector::new().with_memory(memory).with_cpu(cores))
+}

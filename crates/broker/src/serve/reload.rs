@@ -1,0 +1,49 @@
+//! Reads the config anew on `SIGHUP`, without dropping a request.
+
+use std::sync::Arc;
+
+use super::ServeArgs;
+use super::broker::Broker;
+use super::settings::{Settings, specs};
+use crate::config::Config;
+use crate::output::line;
+
+/// Reads the config anew whenever this process is told to, until it is dropped.
+pub(crate) async fn on_hangup(broker: Arc<Broker>, args: ServeArgs) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+        while hangups.recv().await.is_some() {
+            reload(&broker, &args);
+        }
+    }
+}
+
+/// Puts the config into force, or leaves everything as it is where it is wrong.
+fn reload(broker: &Broker, args: &ServeArgs) {
+    let config = match Config::read(&args.config, &args.overrides) {
+        Ok(config) => config,
+        Err(error) => {
+            line(&format!("the config is as it was, since the new one is wrong:\n{error}"));
+            return;
+        }
+    };
+    let before = broker.settings();
+    let mut settings = Settings::new(&config);
+    for (what, changed) in [
+        ("server.listen", settings.server.listen != before.server.listen),
+        ("server.state", settings.server.state != before.server.state),
+        ("server.requests", settings.server.requests != before.server.requests),
+        ("server.queue", settings.server.queue != before.server.queue),
+        ("host", config.host != broker.host),
+    ] {
+        if changed {
+            line(&format!("note: {what} takes effect at the next start"));
+        }
+    }
+    settings.server.listen = before.server.listen;
+    broker.engines.set_models(specs(&config, &broker.budget));
+    broker.set_settings(settings);
+    line(&format!("the config was read anew: {} models", config.models.len()));
+}

@@ -1,0 +1,138 @@
+//! Leases over HTTP, and what becomes of them.
+
+use std::io::BufRead as _;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Broker};
+
+const SMALL: &str =
+    "[host]\nmemory = \"100Mi\"\n[server]\nstate = \"state\"\n[models.a]\nembedded = \"48Mi\"\n";
+
+fn take(broker: &Broker, body: &Value) -> Answer {
+    broker.post("/v1/leases", &body.to_string())
+}
+
+fn promised(broker: &Broker) -> u64 {
+    broker.get("/v1/leases").json()["promised"]["memory"].as_u64().unwrap_or(0)
+}
+
+const fn mib(count: u64) -> u64 {
+    count << 20
+}
+
+#[test]
+fn a_lease_is_taken_renewed_listed_and_given_back_once() {
+    let broker = Broker::start(SMALL);
+    let given = take(&broker, &json!({ "name": "job", "memory": "60Mi", "ttl_seconds": 30 }));
+    assert_eq!(given.status, 201, "{given:?}");
+    let lease = given.json();
+    let id = lease["id"].as_str().unwrap();
+    assert_eq!(lease["memory_bytes"], mib(60));
+    let list = broker.get("/v1/leases").json();
+    assert_eq!(
+        (list["leases"][0]["id"].as_str(), list["leases"][0]["name"].as_str()),
+        (Some(id), Some("job"))
+    );
+    assert_eq!(broker.post(&format!("/v1/leases/{id}/renew"), "").status, 200);
+    let none = take(&broker, &json!({ "name": "other", "memory": "60Mi" }));
+    assert_eq!(none.status, 503, "{none:?}");
+    assert!(none.header("retry-after").is_some());
+    let never = take(&broker, &json!({ "name": "other", "memory": "1Gi", "wait_seconds": 60 }));
+    assert_eq!((never.status, never.json()["error"]["code"].as_str()), (422, Some("never_fits")));
+    let wrong = take(&broker, &json!({ "name": "other", "memory": "4Gx" }));
+    assert_eq!((wrong.status, wrong.json()["error"]["param"].as_str()), (400, Some("memory")));
+    assert_eq!(broker.ask("DELETE", &format!("/v1/leases/{id}"), &[], "").status, 200);
+    assert_eq!(promised(&broker), 0);
+}
+
+#[test]
+fn a_lease_given_back_twice_is_subtracted_once() {
+    let broker = Broker::start(SMALL);
+    let first = take(&broker, &json!({ "name": "one", "memory": "30Mi" })).json();
+    take(&broker, &json!({ "name": "two", "memory": "30Mi" }));
+    let path = format!("/v1/leases/{}", first["id"].as_str().unwrap());
+    assert_eq!(broker.ask("DELETE", &path, &[], "").status, 200);
+    let again = broker.ask("DELETE", &path, &[], "");
+    assert_eq!(again.status, 404, "{again:?}");
+    assert_eq!(promised(&broker), mib(30), "the other lease is still whole");
+}
+
+#[test]
+fn a_renewal_after_the_expiry_revives_nothing() {
+    let broker = Broker::start(SMALL);
+    let lease =
+        take(&broker, &json!({ "name": "late", "memory": "30Mi", "ttl_seconds": 0.3 })).json();
+    broker.eventually("it has expired", promised, |promised| *promised == 0);
+    let path = format!("/v1/leases/{}/renew", lease["id"].as_str().unwrap());
+    let renewed = broker.post(&path, "");
+    assert_eq!(
+        (renewed.status, renewed.json()["error"]["code"].as_str()),
+        (409, Some("lease_ended"))
+    );
+    assert_eq!(promised(&broker), 0);
+}
+
+#[test]
+fn a_lease_ends_with_the_process_that_it_is_for() {
+    let broker = Broker::start(SMALL);
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let body = json!({ "name": "child", "memory": "30Mi", "ttl_seconds": 600, "pid": child.id() });
+    assert_eq!(take(&broker, &body).status, 201);
+    assert_eq!(promised(&broker), mib(30));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    broker.eventually("its lease is gone", promised, |promised| *promised == 0);
+}
+
+#[test]
+fn a_lease_that_waits_has_a_model_evicted_for_it() {
+    let broker = Broker::start(SMALL);
+    assert_eq!(broker.embed("a").status, 200);
+    let given = take(&broker, &json!({ "name": "job", "memory": "80Mi", "wait_seconds": 20 }));
+    assert_eq!(given.status, 201, "{given:?}");
+    assert!(broker.running().is_empty());
+    let why = broker.get("/api/why/a").text;
+    assert!(why.contains("gave way to job"), "{why}");
+}
+
+#[test]
+fn whoever_watches_is_told_of_every_grant() {
+    let broker = Broker::start(SMALL);
+    let mut reader = std::io::BufReader::new(broker.send("GET", "/v1/leases/watch", &[], ""));
+    crate::harness::head(&mut reader);
+    take(&broker, &json!({ "name": "seen", "memory": "30Mi" }));
+    let line = reader.lines().map_while(Result::ok).find(|line| line.contains("seen"));
+    assert!(line.unwrap().contains("Granted"));
+}
+
+#[test]
+fn leases_outlive_a_broker_that_is_killed_and_dead_holders_do_not() {
+    let broker = Broker::start(SMALL);
+    assert_eq!(broker.embed("a").status, 200);
+    broker.post("/api/models/unload/a", "");
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let mut ends = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let for_pid = |name: &str, pid: u32| json!({ "name": name, "memory": "20Mi", "ttl_seconds": 600, "pid": pid });
+    let kept = take(&broker, &for_pid("kept", child.id())).json();
+    take(&broker, &for_pid("ends", ends.id()));
+    assert_eq!(promised(&broker), mib(40));
+    ends.kill().unwrap();
+    ends.wait().unwrap();
+    let broker = broker.kill_and_restart();
+    assert_eq!(promised(&broker), mib(20), "counted once, and only who lives");
+    let renew = format!("/v1/leases/{}/renew", kept["id"].as_str().unwrap());
+    assert_eq!(broker.post(&renew, "").status, 200, "its holder knows it by the same name");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn two_brokers_do_not_share_one_state() {
+    let broker = Broker::start(SMALL);
+    let mut second = crate::harness::plimsoll(&["serve", "--listen", "127.0.0.1:0"]);
+    let (code, _, err) = crate::harness::output(second.current_dir(broker.folder.path()));
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("another broker keeps its state there"), "{err}");
+}

@@ -1,0 +1,10 @@
+//! The binary as people and programs run it: real processes, real memory, real requests.
+
+mod demo;
+mod fake;
+mod harness;
+mod leases;
+mod pains;
+mod replay;
+mod run;
+mod serve;

@@ -1,0 +1,325 @@
+//! Our own engine: what it does is exactly what its miniatures foretell.
+//!
+//! Each shard is a table under one lock, run by the same rules that the models simulate: no write
+//! buffer, no deferred maintenance, so that a small capacity is kept to the entry. Policy and
+//! capacity change in place, shard by shard, with no second copy of the entries: the extra memory
+//! of a change is one shard's list of links.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::num::NonZero;
+
+use parking_lot::Mutex;
+use plimsoll_core_types::CachePolicy;
+
+use crate::hash::Seeded;
+use crate::policy::core::Core;
+use crate::stats::Padded;
+
+/// A shard has at least so many units of capacity, so that each holds a fair sample of the keys.
+const LEAST_IN_SHARD: u64 = 1024;
+
+/// Shards for each processor. More would wait for each other less, and miss the processor's caches
+/// more: each is a table of its own.
+const SHARDS_PER_PROCESSOR: u64 = 4;
+
+type Shard<K, V> = Padded<Mutex<Core<(K, V)>>>;
+
+/// A concurrent cache whose policy and capacity can be changed while it serves.
+///
+/// ```
+/// use plimsoll_cache::ExactCache;
+/// use plimsoll_core_types::CachePolicy;
+///
+/// let cache = ExactCache::new(CachePolicy::S3Fifo, 1000)?;
+/// assert_eq!(cache.get_or_insert_with(&7, || "seven"), "seven");
+/// cache.set_policy(CachePolicy::Lirs)?;
+/// cache.set_capacity(500);
+/// assert_eq!(cache.get(&7), Some("seven"));
+/// cache.remove(&7);
+/// assert_eq!(cache.get(&7), None);
+/// # Ok::<(), plimsoll_cache::NoSuchPolicy>(())
+/// ```
+pub struct ExactCache<K, V> {
+    hasher: Seeded,
+    shards: Vec<Shard<K, V>>,
+    shift: u32,
+}
+
+/// The engine has no rules for a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the exact engine has no policy {policy}")]
+pub struct NoSuchPolicy {
+    /// What was asked for.
+    pub policy: CachePolicy,
+}
+
+impl<K, V> fmt::Debug for ExactCache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExactCache").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
+    /// An empty cache under `policy` for entries that weigh `capacity` together. It has a shard
+    /// for each 1024 units of capacity, at most four for each processor.
+    ///
+    /// # Errors
+    ///
+    /// When there are no rules for `policy`.
+    pub fn new(policy: CachePolicy, capacity: u64) -> Result<Self, NoSuchPolicy> {
+        Core::<()>::new(policy, 1).ok_or(NoSuchPolicy { policy })?;
+        Ok(Self::hashed(policy, capacity, Seeded::random()))
+    }
+
+    /// As [`new`](Self::new), under LRU where there are no rules for `policy`.
+    pub(crate) fn hashed(policy: CachePolicy, capacity: u64, hasher: Seeded) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        let most = (processors * SHARDS_PER_PROCESSOR).next_power_of_two();
+        let count = 1_u64 << (capacity / LEAST_IN_SHARD).clamp(1, most).ilog2();
+        let shard = |at| {
+            let capacity = share(capacity, count, at);
+            let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));
+            Padded(Mutex::new(core.remembering()))
+        };
+        let shards = (0..count).map(shard).collect();
+        Self { hasher, shards, shift: 64 - count.trailing_zeros() }
+    }
+
+    #[inline]
+    fn place(&self, key: &K) -> (u64, &Mutex<Core<(K, V)>>) {
+        let hash = self.hasher.hash_one(key);
+        // A shift by all 64 bits is none; there is one shard then.
+        let at = hash.checked_shr(self.shift).unwrap_or(0) as usize;
+        (hash, &self.shards[at].0)
+    }
+
+    /// The value of `key`; counts as a use.
+    #[inline]
+    pub fn get(&self, key: &K) -> Option<V> {
+        let (hash, shard) = self.place(key);
+        let mut core = shard.lock();
+        let place = core.peek(hash)?;
+        let (held, value) = core.table.payload(place)?;
+        if held != key {
+            return None;
+        }
+        let value = value.clone();
+        core.used(place);
+        Some(value)
+    }
+
+    /// True when `key` has a value; does not count as a use.
+    pub fn contains(&self, key: &K) -> bool {
+        let (hash, shard) = self.place(key);
+        let core = shard.lock();
+        let entry = core.peek(hash).and_then(|place| core.table.payload(place));
+        entry.is_some_and(|(held, _)| held == key)
+    }
+
+    /// Puts in a value that weighs one.
+    pub fn insert(&self, key: K, value: V) {
+        self.insert_weighing(key, value, 1);
+    }
+
+    /// Puts `value` in, in the place of any other of the same key. A value that weighs more than
+    /// its shard may hold is not kept, and neither is the one before it. What is given up is
+    /// dropped after the lock is.
+    pub fn insert_weighing(&self, key: K, value: V, weight: u32) {
+        let (hash, shard) = self.place(&key);
+        let mut core = shard.lock();
+        let before = if let Some(place) = core.peek(hash) {
+            core.replace(place, weight, (key, value))
+        } else {
+            core.offer(hash, weight, (key, value));
+            None
+        };
+        let evicted = core.take_evicted();
+        drop(core);
+        drop((before, evicted));
+    }
+
+    /// The value of `key`, or what `init` makes, which is put in with a weight of one. `init` runs
+    /// under no lock; of two who miss at once the second one's value stays.
+    #[inline]
+    pub fn get_or_insert_with(&self, key: &K, init: impl FnOnce() -> V) -> V
+    where
+        K: Clone,
+    {
+        if let Some(value) = self.get(key) {
+            return value;
+        }
+        let value = init();
+        self.insert(key.clone(), value.clone());
+        value
+    }
+
+    /// Takes the value of `key` out.
+    pub fn remove(&self, key: &K) -> Option<V> {
+        let (hash, shard) = self.place(key);
+        let mut core = shard.lock();
+        let place = core.peek(hash)?;
+        if core.table.payload(place).is_none_or(|(held, _)| held != key) {
+            return None;
+        }
+        core.take(hash).map(|(_, value)| value)
+    }
+
+    /// Forgets every entry, and every key.
+    pub fn clear(&self) {
+        for Padded(shard) in &self.shards {
+            let mut core = shard.lock();
+            let fresh = Core::new(core.policy(), core.table.capacity());
+            let gone = fresh.map(|fresh| std::mem::replace(&mut *core, fresh.remembering()));
+            drop(core);
+            drop(gone);
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> CachePolicy {
+        self.shards[0].0.lock().policy()
+    }
+
+    /// Changes the policy; every entry stays. A shard is locked while its links are remade, the
+    /// others serve.
+    ///
+    /// # Errors
+    ///
+    /// When there are no rules for `policy`; nothing is changed then.
+    pub fn set_policy(&self, policy: CachePolicy) -> Result<(), NoSuchPolicy> {
+        Core::<()>::new(policy, 1).ok_or(NoSuchPolicy { policy })?;
+        for Padded(shard) in &self.shards {
+            let mut core = shard.lock();
+            core.change_policy(policy);
+            let evicted = core.take_evicted();
+            drop(core);
+            drop(evicted);
+        }
+        Ok(())
+    }
+
+    /// What all entries may weigh together.
+    pub fn capacity(&self) -> u64 {
+        self.shards.iter().map(|Padded(shard)| shard.lock().table.capacity()).sum()
+    }
+
+    /// Changes the capacity, giving up what no longer fits. The number of shards stays as it is.
+    pub fn set_capacity(&self, capacity: u64) {
+        let count = self.shards.len() as u64;
+        for (at, Padded(shard)) in self.shards.iter().enumerate() {
+            let mut core = shard.lock();
+            core.resize(share(capacity, count, at as u64));
+            let evicted = core.take_evicted();
+            drop(core);
+            drop(evicted);
+        }
+    }
+
+    /// Shows every entry to `see`, shard by shard, under the shard's lock.
+    pub(crate) fn for_each(&self, mut see: impl FnMut(&K, &V)) {
+        for Padded(shard) in &self.shards {
+            shard.lock().table.payloads().for_each(|(key, value)| see(key, value));
+        }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|Padded(shard)| shard.lock().table.resident_len()).sum()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the entries weigh together; never more than the capacity.
+    pub fn weight(&self) -> u64 {
+        self.shards.iter().map(|Padded(shard)| shard.lock().table.resident_weight()).sum()
+    }
+}
+
+/// The capacity of shard `at` of `count`, so that together they have all of it.
+fn share(capacity: u64, count: u64, at: u64) -> u64 {
+    capacity / count + u64::from(at < capacity % count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::MODELLED;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn shards_have_all_of_the_capacity_together() {
+        for capacity in [0, 1, 63, 1024, 5000, 70_001] {
+            let cache = ExactCache::<u64, u64>::new(CachePolicy::Lru, capacity).unwrap();
+            assert_eq!(cache.capacity(), capacity);
+            (0..capacity * 3).for_each(|key| cache.insert(key, key));
+            assert!(
+                cache.weight() <= capacity && cache.weight() >= capacity / 10 * 9 - capacity / 50
+            );
+        }
+    }
+
+    #[test]
+    fn a_change_of_policy_keeps_every_entry() {
+        let cache = ExactCache::new(CachePolicy::Lru, 4096).unwrap();
+        (0..4096_u64).for_each(|key| cache.insert(key, key));
+        let before = cache.len();
+        for policy in MODELLED {
+            cache.set_policy(policy).unwrap();
+            assert_eq!(cache.len(), before, "{policy}");
+        }
+    }
+
+    #[test]
+    fn threads_see_their_own_writes_while_the_policy_changes() {
+        let cache = ExactCache::new(CachePolicy::Lru, 100_000).unwrap();
+        std::thread::scope(|scope| {
+            for lane in 0..2_u64 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for step in 0..4000_u64 {
+                        let key = lane * 1_000_000 + step % 500;
+                        cache.insert(key, step);
+                        assert_eq!(cache.get(&key), Some(step));
+                        if step % 3 == 0 {
+                            cache.remove(&key);
+                            assert_eq!(cache.get(&key), None);
+                        }
+                    }
+                });
+            }
+            for policy in MODELLED.iter().cycle().take(24) {
+                cache.set_policy(*policy).unwrap();
+            }
+        });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn an_entry_is_never_wrong_and_never_comes_back(
+            steps in prop::collection::vec((0..30_u64, 1..4_u32, 0..12_u8), 1..300),
+            capacity in 0..40_u64,
+        ) {
+            let cache = ExactCache::new(CachePolicy::Lirs, capacity).unwrap();
+            let mut truth: HashMap<u64, usize> = HashMap::new();
+            let mut most = capacity;
+            for (at, (key, weight, what)) in steps.iter().enumerate() {
+                match what {
+                    0 => cache.set_policy(MODELLED[*key as usize % MODELLED.len()]).unwrap(),
+                    1 => { most = *key; cache.set_capacity(most); }
+                    2 | 3 => { cache.remove(key); truth.remove(key); }
+                    4..8 => { cache.insert_weighing(*key, at, *weight); truth.insert(*key, at); }
+                    _ => if let Some(value) = cache.get(key) {
+                        prop_assert_eq!(Some(&value), truth.get(key));
+                    }
+                }
+                prop_assert!(cache.weight() <= most);
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Who gets the next request.
+
+use std::time::Duration;
+
+use plimsoll_core_types::{ReplicaId, Timestamp};
+
+use super::{Begun, Core, NEARLY, mixed};
+use crate::balance::argmin::Winner;
+use crate::balance::config::Sharing;
+use crate::balance::error::DispatchError;
+use crate::balance::slot::{State, nanos};
+use crate::balance::work::Work;
+use crate::policy::Candidate;
+use crate::random::Random;
+
+impl Core {
+    /// Who gets `work` now.
+    pub(in super::super) fn begin(
+        &mut self,
+        work: &Work,
+        tried: &[ReplicaId],
+        now: Timestamp,
+    ) -> Result<Begun, DispatchError> {
+        self.latest = self.latest.max(now);
+        if now >= self.next_refresh {
+            self.refresh();
+        }
+        if now >= self.next_return {
+            self.begin_probes();
+        }
+        let own = work.expected.map_or(self.fleet.typical, nanos);
+        if !self.probing.is_empty()
+            && let Some(place) = self.next_probe()
+        {
+            return Ok(self.begin_at(place, own, work, true));
+        }
+        let Some(first) = self.first(own, work.expected.is_some()) else {
+            return Err(self.refusal());
+        };
+        if let Some(place) = self.untried(own, tried) {
+            return Ok(self.begin_at(place, own, work, false));
+        }
+        if self.policy.is_some() {
+            let place = self.picked(work).unwrap_or(first as u32);
+            return Ok(self.begin_at(place, own, work, false));
+        }
+        let place = match self.config.sharing {
+            Sharing::Sole => first,
+            Sharing::Shared => self.nearly(first, own),
+        };
+        let (place, own) = self.cached(work, own, place as u32);
+        Ok(self.begin_at(place, own, work, false))
+    }
+
+    /// Of those that are not among `tried`, the place that should be done first; none where all
+    /// are, or nothing was tried. Looks at all of them: whoever tries again is in no hurry.
+    fn untried(&self, work: f64, tried: &[ReplicaId]) -> Option<u32> {
+        if tried.is_empty() {
+            return None;
+        }
+        let untried = self.slots.iter().enumerate().filter(|(_, slot)| !tried.contains(&slot.id));
+        let done = untried.filter_map(|(place, slot)| {
+            Some((slot.completion(work, &self.fleet, self.latest)?, place as u32))
+        });
+        done.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| place)
+    }
+
+    /// Whom the policy sends `work` to.
+    fn picked(&mut self, work: &Work) -> Option<u32> {
+        let late = self.fleet.late;
+        let open = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.state == State::Open && !(late && slot.is_full()));
+        self.candidates.clear();
+        self.candidates.extend(open.map(|(place, slot)| Candidate {
+            place,
+            id: slot.id,
+            in_progress: slot.in_flight as usize + slot.foreign.in_flight as usize,
+            slots: slot.slots as usize,
+        }));
+        let last = self.candidates.len().checked_sub(1)?;
+        let policy = self.policy.as_mut()?;
+        let picked = policy.pick(&self.candidates, work, &mut self.dice, self.latest);
+        Some(self.candidates[picked.min(last)].place as u32)
+    }
+
+    /// Of the places that are nearly as good as `best` for `work`, the one that this balancer
+    /// prefers: others prefer others, so they do not all go to the same one before they hear of
+    /// each other.
+    fn nearly(&mut self, best: usize, work: f64) -> usize {
+        let slot = &self.slots[best];
+        let Some(done) = slot.completion(work, &self.fleet, self.latest) else { return best };
+        let bound = done + self.fleet.typical * NEARLY;
+        let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
+        let mut chosen = (u64::MAX, best);
+        let now = self.since_epoch() as f32;
+        self.lines.near(work as f32, now, bound as f32, |place| {
+            chosen = chosen.min((preferred(place), place));
+        });
+        chosen.1
+    }
+
+    /// `place`, or a place where part of `work` is done already and which is done with the rest
+    /// sooner; and the nanoseconds of work that are left there.
+    fn cached(&self, work: &Work, own: f64, place: u32) -> (u32, f64) {
+        if work.cached[0].is_none() {
+            return (place, own);
+        }
+        let score = |place: u32, own| {
+            let slot = &self.slots[place as usize];
+            slot.completion(own, &self.fleet, self.latest).unwrap_or(f64::INFINITY)
+        };
+        let mut best = (place, own, score(place, own));
+        for (id, saved) in work.cached.iter().flatten() {
+            let Some(&place) = self.places.get(id) else { continue };
+            let left = (own - nanos(*saved)).max(0.0);
+            let score = score(place, left);
+            if score < best.2 || (place == best.0 && left < best.1) {
+                best = (place, left, score);
+            }
+        }
+        (best.0, best.1)
+    }
+
+    fn begin_at(&mut self, place: u32, own: f64, work: &Work, probe: bool) -> Begun {
+        let now = self.latest;
+        let slot = &mut self.slots[place as usize];
+        let taken = slot.begin(own, &self.fleet, now);
+        let begun = Begun {
+            taken,
+            place,
+            id: slot.id,
+            at: now,
+            work: own,
+            expected: own,
+            sized: work.expected.is_some(),
+            probe,
+        };
+        if !probe {
+            self.comes_last(place);
+            self.rescore(place);
+        }
+        begun
+    }
+
+    fn refusal(&self) -> DispatchError {
+        if self.places.is_empty() {
+            return DispatchError::NoBackends;
+        }
+        let open = || self.slots.iter().filter(|slot| slot.state == State::Open);
+        if self.fleet.late && open().next().is_some() {
+            let slots = open().map(|slot| slot.slots).sum::<f64>();
+            let rate = open().map(|slot| slot.slots / slot.pace).sum::<f64>() / self.fleet.typical;
+            let retry_after = Duration::from_secs_f64((1e-9 / rate).min(1e9));
+            return DispatchError::Full { slots: slots as usize, retry_after };
+        }
+        let returns = self.slots.iter().filter_map(|slot| match slot.state {
+            State::Ejected { until } => Some(until.saturating_since(self.latest)),
+            _ => None,
+        });
+        let retry_after = returns.min().unwrap_or_default();
+        DispatchError::Unavailable { backends: self.places.len(), retry_after }
+    }
+
+    /// The place that should be done first with a request of `work`; none where none takes any.
+    fn first(&mut self, work: f64, sized: bool) -> Option<usize> {
+        let done = |winner: &Winner| {
+            let slot = &self.slots[winner.place];
+            slot.completion(work, &self.fleet, self.latest).unwrap_or(f64::MAX)
+        };
+        let (first, done) = match (self.idle.min(), self.busy.min()) {
+            (Some(idle), Some(busy)) => {
+                let (from_idle, from_busy) = (done(&idle), done(&busy));
+                if from_busy < from_idle { (busy, from_busy) } else { (idle, from_idle) }
+            }
+            // The order by a typical request is the order by this one.
+            (Some(only), None) | (None, Some(only)) if !sized => return Some(only.place),
+            (Some(only), None) | (None, Some(only)) => (only, done(&only)),
+            (None, None) => return None,
+        };
+        if !sized {
+            return Some(first.place);
+        }
+        // What is as good is left to the tree, which lets equals take turns.
+        let better = done as f32 * (1.0 - f32::EPSILON * 8.0);
+        let found = self.lines.first(work as f32, self.since_epoch() as f32, better);
+        Some(found.unwrap_or(first.place))
+    }
+}
