@@ -71,7 +71,7 @@ impl DecayingHistogram {
             below >= 0.9 * self.total
         };
         let place = self.weights.iter().position(reaches).unwrap_or(BUCKETS - 1);
-        FIRST * (GROWTH.powi(place as i32 + 1) - 1.0) / (GROWTH - 1.0)
+        FIRST * (GROWTH.powf(place as f64 + 1.0) - 1.0) / (GROWTH - 1.0)
     }
 
     /// Bytes that it takes.

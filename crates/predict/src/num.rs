@@ -22,7 +22,7 @@ pub(crate) fn exp_below_one(x: f32) -> f32 {
     // The series of 2^part: (ln 2)^k / k!.
     let series = 1.0
         + part
-            * (0.693_147_2
+            * (std::f32::consts::LN_2
                 + part
                     * (0.240_226_5
                         + part * (0.055_504_1 + part * (0.009_618_1 + part * 0.001_333_4))));

@@ -25,12 +25,16 @@ struct TaskSeries<'a> {
     origins: Vec<usize>,
 }
 
+/// A horizon, the median there, and the ends of the 95% interval.
+type At = (usize, Option<f64>, Option<f64>, Option<f64>);
+
 #[derive(Debug, Deserialize)]
 struct Said {
     model: String,
     series: String,
     origin: usize,
-    said: Vec<(usize, Option<f64>, Option<f64>, Option<f64>)>,
+    #[serde(rename = "said")]
+    horizons: Vec<At>,
 }
 
 /// Errors of one model at one of four horizons (the last is the season), by series.
@@ -94,7 +98,7 @@ impl Sampled {
         for (place, ahead) in [1, 4, 12, case.found.season].into_iter().enumerate() {
             let Some(truth) = values.get(said.origin + ahead).copied().flatten() else { continue };
             let errors = &mut self.models.entry(said.model.clone()).or_default()[place];
-            let at = said.said.iter().find(|at| at.0 == ahead);
+            let at = said.horizons.iter().find(|at| at.0 == ahead);
             let Some((_, Some(point), low, high)) =
                 at.filter(|at| at.1.is_some_and(f64::is_finite))
             else {
@@ -154,15 +158,16 @@ fn own(case: &Case, origins: &BTreeSet<usize>) -> Vec<Said> {
         if !origins.contains(&step) {
             continue;
         }
-        let mut said: Vec<_> = [1, 4, 12, case.found.season]
+        let mut horizons: Vec<_> = [1, 4, 12, case.found.season]
             .iter()
             .filter_map(|ahead| {
                 let said = forecaster.forecast(*ahead)?;
                 Some((*ahead, Some(said.median()), Some(said.at(0.025)), Some(said.at(0.975))))
             })
             .collect();
-        said.dedup_by_key(|said| said.0);
-        all.push(Said { model: "plimsoll".into(), series: case.name.clone(), origin: step, said });
+        horizons.dedup_by_key(|said| said.0);
+        let (model, series) = ("plimsoll".to_owned(), case.name.clone());
+        all.push(Said { model, series, origin: step, horizons });
     }
     all
 }
