@@ -1,5 +1,7 @@
 //! Streaming forecasts with calibrated intervals, which know when they have no skill.
 
+#[cfg(feature = "augurs")]
+pub mod batch;
 pub mod demand;
 
 mod config;

@@ -3,8 +3,8 @@
 //! `cargo run -p plimsoll-predict --example accuracy -- SERIES_DIR docs WORK_DIR [SECONDS]`
 //!
 //! `SERIES_DIR` holds CSV files (plain or `.gz`). The peers of statsforecast run in a virtual
-//! environment that is made in `WORK_DIR`, for at most so many `SECONDS` (default 300); with 0 only
-//! what is built in is compared.
+//! environment that is made in `WORK_DIR`, for about so many `SECONDS` (default 300); with 0 their
+//! forecasts of an earlier run are taken from there, if there are any.
 
 #![expect(clippy::print_stderr, reason = "says how far it is")]
 
@@ -44,25 +44,33 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("evaluated {name}: {} steps, season {}", series.values().len(), found.season);
         cases.push(Case { name, series, found });
     }
-    let sampled = if seconds > 0 { Some(peers(&cases, work, seconds)?) } else { None };
+    let known = work.join("forecasts.json").exists();
+    let sampled = (seconds > 0 || known).then(|| peers(&cases, work, seconds)).transpose()?;
     page::write(&cases, sampled.as_ref(), docs)
 }
 
 /// Lets the peers forecast from a few origins of each series, and scores them beside Plimsoll.
 fn peers(cases: &[Case], work: &Path, seconds: u64) -> Result<sample::Sampled, Box<dyn Error>> {
     let (origins, forecasts) = (work.join("origins.json"), work.join("forecasts.json"));
-    std::fs::write(&origins, serde_json::to_string(&sample::task(cases))?)?;
+    if seconds > 0 {
+        std::fs::write(&origins, serde_json::to_string(&sample::task(cases))?)?;
+        ask(&origins, &forecasts, seconds, work)?;
+    }
+    sample::score(cases, &std::fs::read_to_string(&forecasts)?)
+}
+
+fn ask(origins: &Path, forecasts: &Path, seconds: u64, work: &Path) -> Result<(), Box<dyn Error>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/accuracy/peers.py");
     let status = Command::new("python3")
         .arg(script)
-        .args([&origins, &forecasts])
+        .args([origins, forecasts])
         .arg(seconds.to_string())
         .arg(work.join("venv"))
         .status()?;
     if !status.success() {
         return Err(format!("the peers ended with {status}").into());
     }
-    sample::score(cases, &std::fs::read_to_string(&forecasts)?)
+    Ok(())
 }
 
 fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -43,8 +43,8 @@ def models():
         "SeasonalNaive": lambda season: SeasonalNaive(season_length=season),
         "AutoETS": lambda season: AutoETS(model="ZZN"),
         "AutoTheta": lambda season: AutoTheta(season_length=season),
-        "AutoARIMA": lambda season: AutoARIMA(seasonal=False),
         "HoltWinters": lambda season: HoltWinters(season_length=season),
+        "AutoARIMA": lambda season: AutoARIMA(seasonal=False),
     }
 
 
@@ -58,6 +58,11 @@ def filled(values):
     return np.interp(at, at[known], y[known])
 
 
+def number(value):
+    """JSON knows no infinity."""
+    return float(value) if abs(value) < float("inf") else None
+
+
 def forecasts(model, series):
     season, origins = series["season"], series["origins"]
     window = min(max(3 * season, 600), 1000)
@@ -68,7 +73,7 @@ def forecasts(model, series):
         known = y[max(0, origin + 1 - window) : origin + 1]
         said = model.forward(known, h=season, level=[95])
         parts = [list(said[key]) for key in ("mean", "lo-95", "hi-95")]
-        yield origin, [[h, *(float(part[h - 1]) for part in parts)] for h in steps]
+        yield origin, [[h, *(number(part[h - 1]) for part in parts)] for h in steps]
 
 
 def main():
