@@ -1,7 +1,7 @@
 //! The embedded engine: a process of its own that computes embeddings.
 //!
 //! It holds its weights in anonymous memory that it has written to, and computes with them (see
-//! [`weights`]). It lets `plimsoll` show what it does on a machine that has no other engine
+//! [`plimsoll_weights`]). It lets `plimsoll` show what it does on a machine that has no other engine
 //! installed; it is no language model. It ends with its parent, however the parent ends.
 
 mod server;

@@ -50,6 +50,7 @@ struct World {
     engines: Vec<EngineSnapshot>,
     limit: ResourceVector,
     policy: CachePolicy,
+    levels: BTreeMap<String, ServiceLevel>,
     /// Of each thing that can be set: what it was set to, and when.
     set: BTreeMap<(&'static str, String), Vec<(String, Timestamp)>>,
 }
@@ -58,7 +59,8 @@ impl World {
     fn new() -> Self {
         let engines = ["a", "b", "c"].map(|name| resident(name, 150)).to_vec();
         let limit = ResourceVector::new().with_memory(BUDGET);
-        Self { now: second(10.0), engines, limit, policy: CachePolicy::Lru, set: BTreeMap::new() }
+        let (levels, set) = (BTreeMap::new(), BTreeMap::new());
+        Self { now: second(10.0), engines, limit, policy: CachePolicy::Lru, levels, set }
     }
 
     fn look(&mut self, happens: &Happens) -> SystemSnapshot {
@@ -124,7 +126,10 @@ impl World {
                 self.policy = strategy.policy;
                 ("policy", strategy.policy.to_string(), false)
             }
-            (Action::Degrade { to, .. }, _) => ("level", to.to_string(), false),
+            (Action::Degrade { to, .. }, _) => {
+                let before = self.levels.insert(subject.clone(), to.clone());
+                ("level", to.to_string(), *to > before.unwrap_or(ServiceLevel::Full))
+            }
             (Action::Shed { below }, _) => ("refused", format!("{below:?}"), false),
             (Action::Scale { replicas, .. }, Some(engine)) => {
                 engine.slots = 4 * *replicas as usize;
@@ -190,8 +195,9 @@ fn swinging() -> PlanConfig {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever happens: nothing that was set is set back within the cool-down, but for a lease
-    /// that its engine has outgrown.
+    /// Whatever happens: nothing that was set is set back within the cool-down, but for what
+    /// protects: a lease that its engine has outgrown, and a level that strain lowers again (the
+    /// ladder then waits longer before it rises).
     #[test]
     fn nothing_swings(story in prop::collection::vec(happens(), 20..120)) {
         let config = swinging();
