@@ -61,9 +61,14 @@ pub(super) async fn serve(listener: TcpListener, served: Arc<Served>) -> std::io
         .route("/health", get(health))
         .route("/v1/embeddings", post(embed))
         .route("/threads", post(set_threads))
+        .fallback(only_embeddings)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(served);
     axum::serve(listener, router).await
+}
+
+async fn only_embeddings() -> ApiError {
+    ApiError::not_found("the embedded engine computes embeddings only: POST /v1/embeddings")
 }
 
 async fn health(State(served): State<Arc<Served>>) -> Response {

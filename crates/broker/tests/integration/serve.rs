@@ -32,6 +32,10 @@ fn models_are_loaded_when_asked_for_and_give_way_to_each_other() {
     assert_eq!((first.status, first.header("x-plimsoll-source")), (200, Some("cold")), "{first:?}");
     assert_eq!(first.json()["data"][0]["embedding"].as_array().unwrap().len(), 256);
     assert_eq!(broker.embed("a").header("x-plimsoll-source"), Some("warm"));
+    // What an engine can't do, it says itself.
+    let chat = broker.post("/v1/chat/completions", r#"{"model":"a","messages":[]}"#);
+    assert_eq!(chat.status, 404, "{chat:?}");
+    assert!(chat.json()["error"]["message"].as_str().unwrap().contains("embeddings only"));
     assert_eq!(broker.embed("b").status, 200);
     broker.eventually("a gave way", Broker::running, |running| {
         *running == [("b".to_owned(), "ready".to_owned())]
@@ -44,7 +48,7 @@ fn models_are_loaded_when_asked_for_and_give_way_to_each_other() {
     assert_eq!(unloaded["unloaded"][0], "b");
     assert!(broker.running().is_empty());
     let metrics = broker.get("/metrics").text;
-    for name in ["plimsoll_limit_bytes", "plimsoll_model_arrivals_total{model=\"a\"} 2"] {
+    for name in ["plimsoll_limit_bytes", "plimsoll_model_arrivals_total{model=\"a\"} 3"] {
         assert!(metrics.contains(name), "{name}: {metrics}");
     }
 }
