@@ -78,7 +78,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         optimizer.integrate(components).await.map_err(|error| fail("integrating")(&error))?;
     let wall = Wall::beside(&clock);
     let settings = Settings::new(config);
-    Ok(Broker::new(Parts {
+    let parts = Parts {
         clock,
         wall,
         engines,
@@ -92,8 +92,8 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         exporter,
         host: config.host.clone(),
         budget,
-        settings,
-    }))
+    };
+    Ok(Broker::new(parts, settings))
 }
 
 /// Answers may take long, and are not broken off lightly: idle models give way at once.

@@ -1,5 +1,6 @@
 //! What every handler of a running broker shares.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,31 +18,19 @@ use crate::journal::Journal;
 use crate::lease::Book;
 use crate::wall::Wall;
 
-/// A running broker.
+/// A running broker: its parts, and what changes while it runs.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) wall: Wall,
-    pub(crate) engines: Arc<Engines>,
-    pub(crate) pool: Arc<LedgerPool>,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) world: Arc<World>,
-    pub(crate) book: Book,
-    pub(crate) optimizer: Optimizer,
-    pub(crate) integration: Integration,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) exporter: Exporter,
+    parts: Parts,
     /// Cancelled when the broker is to stop: nothing new is begun then.
     pub(crate) stopping: CancellationToken,
-    /// What the config said of the host when the broker was started, and what that came to.
-    pub(crate) host: HostConfig,
-    pub(crate) budget: ResourceVector,
     settings: ArcSwap<Settings>,
     /// How often the config has been read anew.
     pub(crate) reloads: AtomicU64,
 }
 
-/// The parts of a [`Broker`].
+/// What a [`Broker`] is made of.
+#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wall: Wall,
@@ -54,29 +43,25 @@ pub(crate) struct Parts {
     pub(crate) integration: Integration,
     pub(crate) admission: Arc<Admission>,
     pub(crate) exporter: Exporter,
+    /// What the config said of the host when the broker was started, and what that came to.
     pub(crate) host: HostConfig,
     pub(crate) budget: ResourceVector,
-    pub(crate) settings: Settings,
+}
+
+impl Deref for Broker {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Broker {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
         Self {
-            clock: parts.clock,
-            wall: parts.wall,
-            engines: parts.engines,
-            pool: parts.pool,
-            journal: parts.journal,
-            world: parts.world,
-            book: parts.book,
-            optimizer: parts.optimizer,
-            integration: parts.integration,
-            admission: parts.admission,
-            exporter: parts.exporter,
-            host: parts.host,
-            budget: parts.budget,
+            parts,
             stopping: CancellationToken::new(),
-            settings: ArcSwap::from_pointee(parts.settings),
+            settings: ArcSwap::from_pointee(settings),
             reloads: AtomicU64::new(0),
         }
     }
