@@ -138,9 +138,12 @@ fn doc(metadata: &Metadata) -> Vec<Step> {
 
 /// Builds first, so that what is then run is not charged with it.
 fn commands(metadata: &Metadata) -> Vec<Step> {
-    let mut build = cargo();
-    build.args(["build", "--bins", "--examples"]).args(packages(metadata));
-    vec![Step::Run(build), Step::Commands]
+    let build = |what: &str| {
+        let mut build = cargo();
+        build.args(["build", what]).args(packages(metadata));
+        Step::Run(build)
+    };
+    vec![build("--bins"), build("--examples"), Step::Commands]
 }
 
 /// The test binaries of this name, in whichever crates have one.

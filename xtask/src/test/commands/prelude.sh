@@ -8,11 +8,17 @@ cargo() {
     case $command in
     # Parsed as it would be, and not run: it would run this.
     xtask) XTASK_PARSES_ONLY=1 "$XTASK" "$@" ;;
-    install) (cd "$REPOSITORY" && "$CARGO" install --debug --root "$SCRATCH" --target-dir "$TARGET" "$@") ;;
+    # The program is there: what is held to is that it could be installed from where it says.
+    install) [[ " $* " =~ " --path "([^ ]+) ]] && [[ -e $REPOSITORY/${BASH_REMATCH[1]}/Cargo.toml ]] ;;
     *)
         local kept=() word
         for word in "$@"; do [[ $word == --release ]] || kept+=("$word"); done
-        "$CARGO" "$command" --manifest-path "$REPOSITORY/Cargo.toml" "${kept[@]}"
+        # Built with the other programs: anew, it would be built with other features.
+        if [[ $command == run && ${kept[0]} == -- ]]; then
+            plimsoll "${kept[@]:1}"
+        else
+            "$CARGO" "$command" --manifest-path "$REPOSITORY/Cargo.toml" "${kept[@]}"
+        fi
         ;;
     esac
 }
