@@ -337,7 +337,7 @@ fn the_line_has_an_end_and_positions() {
 #[test]
 fn the_time_is_asked_for_only_where_something_hangs_on_it() {
     let mut ledger = ledger(mem(10));
-    let mut lazily = |ledger: &mut Ledger, request, now: f64| {
+    let lazily = |ledger: &mut Ledger, request, now: f64| {
         let mut asked = false;
         let outcome = ledger.request_lazily(request, || {
             asked = true;
