@@ -17,6 +17,7 @@ use plimsoll_bench_pool::{
     runtime, timed,
 };
 use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
 
 /// One round of one contender.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +39,13 @@ struct Load {
 }
 
 /// What one task did: how many gets, and how long each one in sixteen took.
-async fn works<P: Peer>(pool: P, load: Load, stop: Arc<AtomicBool>) -> (f64, Vec<f64>) {
+async fn works<P: Peer>(
+    pool: P,
+    load: Load,
+    begin: Arc<Barrier>,
+    stop: Arc<AtomicBool>,
+) -> (f64, Vec<f64>) {
+    begin.wait().await;
     let (mut count, mut waits) = (0_u64, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let timed = count.is_multiple_of(16).then(tokio::time::Instant::now);
@@ -70,9 +77,15 @@ fn round<P: Peer>(runtime: &Runtime, load: Load) -> Outcome {
         let pool = P::new(load.slots);
         pool.fill(load.slots).await;
         let stop = Arc::new(AtomicBool::new(false));
+        // Together: those who are made first would have the pool for themselves meanwhile.
+        let begin = Arc::new(Barrier::new(load.tasks + 1));
         let tasks: Vec<_> = (0..load.tasks)
-            .map(|_| tokio::spawn(works(pool.clone(), load, Arc::clone(&stop))))
+            .map(|_| {
+                let (begin, stop) = (Arc::clone(&begin), Arc::clone(&stop));
+                tokio::spawn(works(pool.clone(), load, begin, stop))
+            })
             .collect();
+        begin.wait().await;
         let took = stop_after(load.lasts, &stop).as_secs_f64();
         let (mut counts, mut waits) = (Vec::new(), Vec::new());
         for task in tasks {

@@ -23,7 +23,7 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct Ring {
-    /// Batons that nobody has had yet.
+    /// Batons that nobody has.
     fresh: AtomicUsize,
     taken: AtomicUsize,
     seats: Vec<Seat>,
@@ -66,6 +66,8 @@ impl Ring {
                 return;
             }
         }
+        // Nobody else has come yet, or is left: whoever comes finds it.
+        self.fresh.fetch_add(1, Ordering::SeqCst);
     }
 }
 
