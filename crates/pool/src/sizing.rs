@@ -39,7 +39,8 @@ impl SizingPolicy for Fixed {
 /// As many as keep utilization at a target.
 ///
 /// The rule of the Kubernetes horizontal pod autoscaler: `ceil(size × utilization ÷ target)`, left
-/// alone within a tolerance. Whoever waits counts as use.
+/// alone within a tolerance. Whoever waits counts as use. Where requests were served and nothing was
+/// seen out, the size stays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UtilizationTarget {
     /// What utilization should be. Default 0.7.
