@@ -12,7 +12,7 @@ pub use peers::{
     ArrayQueued, Bb8, Deadpool, Fastpool, Mobc, Numbers, Own, OwnFull, Queued, Semaphored, own,
     own_full,
 };
-pub use relay::{Baton, Budget, Relay};
+pub use relay::{Baton, Budget, Relay, Spent};
 
 /// A pool that is compared. Cloning gives another handle.
 pub trait Peer: Clone + Send + Sync + 'static {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 
-use crate::Peer;
+use crate::{Bitmap, Peer};
 
 /// The most tasks that take part.
 const SEATS: usize = 2048;
@@ -23,7 +23,7 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct Ring {
-    /// Batons that nobody has had yet.
+    /// Batons that nobody has.
     fresh: AtomicUsize,
     taken: AtomicUsize,
     seats: Vec<Seat>,
@@ -66,6 +66,8 @@ impl Ring {
                 return;
             }
         }
+        // Nobody else has come yet, or is left: whoever comes finds it.
+        self.fresh.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -122,21 +124,38 @@ impl Peer for Relay {
     async fn fill(&self, _: usize) {}
 }
 
-/// Loans of nothing, which cost the task what a loan costs it of its cooperative budget. Where
-/// nobody ever waits, how fair a pool is to its tasks is how fair the runtime is.
+/// Numbers of one word that all share, each for a unit of the task's cooperative budget: the least
+/// that a loan can do. Nobody ever waits, so that how fair it is to its tasks is how fair the
+/// runtime is to tasks that use up their turn.
 #[derive(Clone, Debug)]
-pub struct Budget;
+pub struct Budget(Arc<Bitmap>);
+
+/// A number of [`Budget`].
+#[derive(Debug)]
+pub struct Spent<'a> {
+    numbers: &'a Bitmap,
+    number: Option<u32>,
+}
+
+impl Drop for Spent<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.numbers.put(number);
+        }
+    }
+}
 
 impl Peer for Budget {
-    type Guard<'a> = ();
+    type Guard<'a> = Spent<'a>;
     const NAME: &'static str = "scheduler";
 
     fn new(_: usize) -> Self {
-        Self
+        Self(Arc::new(Bitmap::new()))
     }
 
-    async fn get(&self) {
+    async fn get(&self) -> Spent<'_> {
         tokio::task::coop::consume_budget().await;
+        Spent { numbers: &self.0, number: self.0.get() }
     }
 
     async fn fill(&self, _: usize) {}

@@ -29,6 +29,10 @@ const EVENTS: usize = 1024;
 
 /// A [`ResourcePool`](plimsoll_core_types::ResourcePool) over one [`Ledger`].
 ///
+/// Where nobody [subscribes](Self::subscribe), most grants do without a look at the clock, and
+/// [`LeaseStatus::since`](plimsoll_core_types::LeaseStatus::since) is when the pool last looked at it
+/// before: with each call but the plainest grants and releases, and with each 64th of those grants.
+///
 /// Leases outlive the pool: they go back to the ledger, which lives as long as they do. Deadlines
 /// and times to live are kept by whoever waits; where nobody does, by the next call, or by
 /// [`sweep`](Self::sweep).
@@ -244,8 +248,7 @@ impl LedgerPool {
             return self.ask_aloud(request);
         }
         let mut state = shared.lock();
-        let now = shared.clock.now();
-        let asked = match state.ledger.request(request, now) {
+        let asked = match state.ledger.request_lazily(request, || shared.clock.now()) {
             Ok(Outcome::Granted(lease)) => Ok(Asked::Granted(lease)),
             Ok(Outcome::Waits(ticket)) => Ok(Asked::Waits(self.stand(&mut state, ticket))),
             Err(error) => Err(error),

@@ -39,7 +39,8 @@ impl SizingPolicy for Fixed {
 /// As many as keep utilization at a target.
 ///
 /// The rule of the Kubernetes horizontal pod autoscaler: `ceil(size × utilization ÷ target)`, left
-/// alone within a tolerance. Whoever waits counts as use.
+/// alone within a tolerance. Whoever waits counts as use. Where requests were served and nothing was
+/// seen out, the size stays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UtilizationTarget {
     /// What utilization should be. Default 0.7.
@@ -65,6 +66,11 @@ impl Default for UtilizationTarget {
 
 impl SizingPolicy for UtilizationTarget {
     fn size(&self, metrics: &PoolMetrics) -> SizeAdvice {
+        if metrics.utilization.get() == 0.0
+            && let Some(reason) = unmeasured(metrics)
+        {
+            return SizeAdvice { size: clamp(metrics.size, self.least, self.most), reason };
+        }
         let busy = metrics.utilization.get() * metrics.size as f64;
         let wanted = (busy + metrics.waiting as f64) / self.target.get().max(f64::EPSILON);
         let off = (wanted / metrics.size.max(1) as f64 - 1.0).abs();
@@ -93,6 +99,12 @@ fn demand(size: usize) -> Reason {
 /// The reason of a size that can't be told yet.
 fn too_few(seen: u64, needed: usize) -> Reason {
     Reason::TooFewSamples { seen: usize::try_from(seen).unwrap_or(usize::MAX), needed }
+}
+
+/// The reason of a size that can't be told since requests were served, and yet nothing was ever
+/// seen out: whoever looked, looked at the wrong moments, or not at all. None where that is not so.
+fn unmeasured(metrics: &PoolMetrics) -> Option<Reason> {
+    (metrics.served > 0 && metrics.mean_hold.is_zero()).then(|| too_few(0, 1))
 }
 
 /// Seconds, never zero.
@@ -138,5 +150,22 @@ mod tests {
         check(10, 0.0, 0, 1);
         check(0, 0.0, 3, 5);
         check(2000, 1.0, 0, 1024);
+    }
+
+    #[test]
+    fn what_was_served_and_never_seen_out_changes_nothing() {
+        let unseen = PoolMetrics { mean_hold: Duration::ZERO, ..metrics(10, 0.0, 0) };
+        let erlang = ErlangC::default();
+        for policy in [&UtilizationTarget::default() as &dyn SizingPolicy, &erlang] {
+            let advice = policy.size(&unseen);
+            assert_eq!(advice.size, 10, "{policy:?}");
+            assert_eq!(advice.reason, Reason::TooFewSamples { seen: 0, needed: 1 }, "{policy:?}");
+        }
+        // The bounds hold all the same.
+        assert_eq!(ErlangC { least: 12, ..erlang }.size(&unseen).size, 12);
+        assert_eq!(ErlangC { most: 8, ..erlang }.size(&unseen).size, 8);
+        // Nobody came, so that nothing had to be seen.
+        let quiet = PoolMetrics { arrivals: 0, served: 0, ..unseen };
+        assert_eq!(UtilizationTarget::default().size(&quiet).size, 1);
     }
 }

@@ -12,8 +12,12 @@ use plimsoll_pool::model::Model;
 
 /// Tries every schedule of at most three preemptions, as loom's authors advise.
 fn check(model: impl Fn() + Sync + Send + 'static) {
+    check_within(3, model);
+}
+
+fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
@@ -244,5 +248,139 @@ fn a_wait_keeps_its_pool_and_its_end_lets_it_go() {
         drop(held);
         thread.join().unwrap();
         assert!(!alive(), "nothing is left");
+    });
+}
+
+/// One who waits already, so that the next ones come without the lock.
+fn first_in_line(pool: &Model) -> std::pin::Pin<Box<plimsoll_pool::model::Get>> {
+    let mut waits = Box::pin(pool.get());
+    let context = &mut Context::from_waker(std::task::Waker::noop());
+    assert!(waits.as_mut().poll(context).is_pending());
+    waits
+}
+
+#[test]
+fn who_comes_without_the_lock_is_served_in_turn() {
+    check_within(2, || {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let first = first_in_line(&pool);
+        let others = [pool.clone(), pool.clone()];
+        let threads = others.map(|other| {
+            thread::spawn(move || {
+                block_on(other.get()).unwrap().touch();
+            })
+        });
+        drop(held);
+        block_on(first).unwrap().touch();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn who_came_without_the_lock_and_leaves_takes_nothing_along() {
+    check_within(2, || {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let first = first_in_line(&pool);
+        let other = pool.clone();
+        let leaves = thread::spawn(move || drop(begun(&other)));
+        let other = pool.clone();
+        let stays = thread::spawn(move || {
+            block_on(other.get()).unwrap().touch();
+        });
+        drop(held);
+        block_on(first).unwrap().touch();
+        leaves.join().unwrap();
+        stays.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+/// A wait that has begun, where it has not ended at once.
+fn begun(pool: &Model) -> std::pin::Pin<Box<plimsoll_pool::model::Get>> {
+    let mut waits = Box::pin(pool.get());
+    let _ = waits.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+    waits
+}
+
+#[test]
+fn the_first_leaves_while_another_comes_behind_it() {
+    check_within(2, || {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let first = first_in_line(&pool);
+        let other = pool.clone();
+        let comes = thread::spawn(move || {
+            block_on(other.get()).unwrap().touch();
+        });
+        let leaves = thread::spawn(move || drop(first));
+        drop(held);
+        leaves.join().unwrap();
+        comes.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn a_close_ends_the_wait_of_who_comes_without_the_lock() {
+    check_within(2, || {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let first = first_in_line(&pool);
+        let other = pool.clone();
+        let comes = thread::spawn(move || drop(block_on(other.get())));
+        let other = pool.clone();
+        let closes = thread::spawn(move || other.close());
+        drop(held);
+        drop(block_on(first));
+        closes.join().unwrap();
+        comes.join().unwrap();
+        assert_eq!(pool.sizes(), (0, 0, 0));
+    });
+}
+
+#[test]
+fn a_resize_reaches_who_comes_without_the_lock() {
+    check_within(2, || {
+        let pool = Model::new(2);
+        let (one, two) = (pool.try_get().unwrap(), pool.try_get().unwrap());
+        let first = first_in_line(&pool);
+        let other = pool.clone();
+        let comes = thread::spawn(move || {
+            block_on(other.get()).unwrap().touch();
+        });
+        let other = pool.clone();
+        let shrinks = thread::spawn(move || other.resize(1));
+        drop(one);
+        drop(two);
+        block_on(first).unwrap().touch();
+        comes.join().unwrap();
+        shrinks.join().unwrap();
+        idle(&pool, 1);
+    });
+}
+
+#[test]
+fn more_than_can_come_without_the_lock_are_all_served() {
+    check_within(2, || {
+        let pool = Model::new(1);
+        let held = pool.try_get().unwrap();
+        let mut waits = vec![first_in_line(&pool)];
+        // Three come unseen, of whom the fourth takes notice.
+        waits.extend((0..3).map(|_| first_in_line(&pool)));
+        let other = pool.clone();
+        let comes = thread::spawn(move || {
+            block_on(other.get()).unwrap().touch();
+        });
+        drop(held);
+        for wait in waits {
+            block_on(wait).unwrap().touch();
+        }
+        comes.join().unwrap();
+        idle(&pool, 1);
     });
 }

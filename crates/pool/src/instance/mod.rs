@@ -181,7 +181,7 @@ impl<M: Manager> Pool<M> {
     ///
     /// Holds are not timed one by one, which would cost each loan two looks at the clock. Their
     /// mean follows from how many were out on average, by J. D. C. Little, *A Proof for the
-    /// Queuing Formula L = λW* (1961); the pool counts them at each round of upkeep, and here.
+    /// Queuing Formula L = λW* (1961); the pool counts them at each round of upkeep, and here. Zero where it saw none out.
     pub fn measure(&self) -> PoolMetrics {
         self.shared.measure()
     }

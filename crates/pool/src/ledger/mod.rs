@@ -4,6 +4,7 @@
 //! Holds, at every step and in every dimension: promised = Σ leases, and promised ≤ limit except
 //! for the debt that a lowered limit leaves, during which nothing is granted where the debt is.
 
+mod change;
 mod config;
 mod dims;
 mod earmarks;
@@ -25,12 +26,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    AllocateError, ConsumerId, LeaseId, Priority, ReleaseError, RenewError, ResizeError,
-    ResourceRequest, ResourceVector, TenantId, TicketId, Timestamp,
+    AllocateError, ConsumerId, LeaseId, Priority, ReleaseError, ResourceRequest, ResourceVector,
+    TenantId, TicketId, Timestamp,
 };
 
 pub use config::{LedgerConfig, LedgerConfigError, Preempt, TenantConfig};
-use dims::DimensionSet;
 use earmarks::Earmarks;
 pub use event::{Event, Outcome};
 use leases::Leases;
@@ -75,7 +75,13 @@ pub struct Ledger {
     reclaims: usize,
     next_id: u64,
     closed: bool,
+    /// The time that it was last told, and how many leases were entered since by that time.
+    told: Timestamp,
+    untold: u32,
 }
+
+/// After as many grants by the time that was last told, the next one asks for it.
+const MOST_UNTOLD: u32 = 63;
 
 /// A lease that is held.
 #[derive(Debug)]
@@ -137,6 +143,8 @@ impl Ledger {
             reclaims: 0,
             next_id: 1,
             closed: false,
+            told: Timestamp::ZERO,
+            untold: 0,
             config,
         })
     }
@@ -152,13 +160,37 @@ impl Ledger {
         request: ResourceRequest,
         now: Timestamp,
     ) -> Result<Outcome, AllocateError> {
-        let plain = self.is_timeless() && !self.closed && !self.tenants.any_configured();
-        if plain && self.promised.grow_within(request.amount(), &self.limit) {
+        if self.is_plain() && self.promised.grow_within(request.amount(), &self.limit) {
             return Ok(Outcome::Granted(self.enter(request, now)));
         }
         self.request_slowly(request, now)
     }
 
+    /// As [`request`](Self::request), for whoever would first have to look at the clock, which costs
+    /// more than all the rest: it is asked for the time only where what comes of it depends on that,
+    /// and for one grant in 64. In between, a lease is said to be held since the ledger was last told
+    /// the time, which is before it was granted.
+    ///
+    /// # Errors
+    ///
+    /// As for [`request`](Self::request).
+    #[inline]
+    pub fn request_lazily(
+        &mut self,
+        request: ResourceRequest,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Outcome, AllocateError> {
+        let untimed = self.untold < MOST_UNTOLD && request.ttl().is_none() && self.is_plain();
+        if untimed && self.promised.grow_within(request.amount(), &self.limit) {
+            self.untold += 1;
+            return Ok(Outcome::Granted(self.enter(request, self.told)));
+        }
+        let now = now();
+        (self.told, self.untold) = (now, 0);
+        self.request(request, now)
+    }
+
+    #[cold]
     fn request_slowly(
         &mut self,
         request: ResourceRequest,
@@ -218,91 +250,6 @@ impl Ledger {
             return None;
         }
         Some(self.end(id, Timestamp::ZERO).map(|_| ()).ok_or(ReleaseError::Ended { id }))
-    }
-
-    /// Changes what a lease holds, at once or not at all.
-    ///
-    /// Growth takes nothing that is kept for a waiter.
-    ///
-    /// # Errors
-    ///
-    /// When it does not fit, is nothing, or the lease has ended or is being reclaimed.
-    pub fn resize(
-        &mut self,
-        id: LeaseId,
-        amount: &ResourceVector,
-        now: Timestamp,
-    ) -> Result<(), ResizeError> {
-        self.catch_up(now);
-        let lease = self.leases.get(id).filter(|lease| lease.reclaim.is_none());
-        let lease = lease.ok_or(ResizeError::Ended { id })?;
-        if amount.is_zero() {
-            return Err(ResizeError::Nothing { id });
-        }
-        let (before, tenant) = (lease.amount, lease.tenant.clone());
-        let more = amount.saturating_sub(&before);
-        let room = self.room_for(&lease.consumer, &tenant);
-        let kept = self.kept_for_waiters(now);
-        let room = if DimensionSet::of(&more).meets(kept) { without(&room, kept) } else { room };
-        if let Some(dimension) = more.first_exceeding(&room) {
-            let (asked, free) = (amount.get(dimension), room.get(dimension));
-            return Err(ResizeError::NoRoom { id, dimension, asked, free });
-        }
-        let less = before.saturating_sub(amount);
-        self.promised = self.promised.saturating_add(&more).saturating_sub(&less);
-        self.tenants.add(&tenant, &more);
-        self.tenants.subtract(&tenant, &less);
-        if let Some(lease) = self.leases.get_mut(id) {
-            lease.amount = *amount;
-        }
-        if !less.is_zero() {
-            self.serve(now);
-        }
-        Ok(())
-    }
-
-    /// Puts a lease's expiry `ttl` ahead of now.
-    ///
-    /// # Errors
-    ///
-    /// When the lease has expired or ended, is being reclaimed, or never expires.
-    pub fn renew(
-        &mut self,
-        id: LeaseId,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<Timestamp, RenewError> {
-        self.catch_up(now);
-        let lease = self.leases.get_mut(id).filter(|lease| lease.reclaim.is_none());
-        let life = &mut lease.ok_or(RenewError::Ended { id })?.life;
-        let life = life.as_mut().ok_or(RenewError::Unlimited { id })?;
-        self.expiries.remove(&(life.expires, id));
-        *life = Life { ttl, expires: now + ttl };
-        self.expiries.insert((life.expires, id));
-        Ok(life.expires)
-    }
-
-    /// Marks a lease as on its way back, for `beneficiary` where it is for somebody. Its amount
-    /// stays promised until it is released. A lease that is being reclaimed already keeps its
-    /// beneficiary.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such lease any more.
-    pub fn begin_reclaim(
-        &mut self,
-        id: LeaseId,
-        beneficiary: Option<ConsumerId>,
-        now: Timestamp,
-    ) -> Result<(), ReleaseError> {
-        self.catch_up(now);
-        let lease = self.leases.get_mut(id).ok_or(ReleaseError::Ended { id })?;
-        if lease.reclaim.is_none() {
-            lease.reclaim = Some(Box::new(Reclaim { beneficiary, deadline: None }));
-            self.reclaims += 1;
-            self.reclaiming = self.reclaiming.saturating_add(&lease.amount);
-        }
-        Ok(())
     }
 
     /// Changes what may be promised in all. Below what is promised, the difference is a debt that
@@ -381,6 +328,12 @@ impl Ledger {
         !ends && self.line.is_empty() && self.earmarks.is_empty()
     }
 
+    /// Whether a request that fits is granted, whoever asks and whenever.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.is_timeless() && !self.closed && !self.tenants.any_configured()
+    }
+
     fn refuse(&self, request: &ResourceRequest) -> Result<(), AllocateError> {
         let (consumer, amount) = (request.consumer(), request.amount());
         if self.closed {
@@ -414,13 +367,4 @@ impl Ledger {
         self.next_id += 1;
         id
     }
-}
-
-/// `room` with nothing in the dimensions of `kept`.
-fn without(room: &ResourceVector, kept: DimensionSet) -> ResourceVector {
-    let kept_in = |one: &ResourceVector| DimensionSet::of(one).meets(kept);
-    room.iter().fold(ResourceVector::ZERO, |left, (dimension, count)| {
-        let one = ResourceVector::new().with(dimension, count);
-        if kept_in(&one) { left } else { left.saturating_add(&one) }
-    })
 }

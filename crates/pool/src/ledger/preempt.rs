@@ -72,7 +72,7 @@ impl Ledger {
             .iter()
             .filter(|lease| lease.reclaim.is_none() && self.may_displace(request, lease, preempt));
         let mut candidates: Vec<_> = displaceable.collect();
-        candidates.sort_unstable_by_key(|lease| (lease.priority, Reverse(lease.since), lease.id));
+        candidates.sort_unstable_by_key(|lease| (lease.priority, Reverse(lease.id)));
         let mut victims = Vec::new();
         for lease in candidates {
             let lacks = request.amount().saturating_sub(&free);

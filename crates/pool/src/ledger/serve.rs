@@ -198,6 +198,7 @@ impl Ledger {
     /// Ends what has outlived its time.
     #[inline]
     pub(super) fn catch_up(&mut self, now: Timestamp) {
+        (self.told, self.untold) = (now, 0);
         if !self.is_timeless() {
             self.catch_up_slowly(now);
         }

@@ -333,3 +333,47 @@ fn the_line_has_an_end_and_positions() {
     ));
     assert!(matches!(ledger.request(ask("e", mem(1)), at(0.0)), Err(AllocateError::Closed { .. })));
 }
+
+#[test]
+fn the_time_is_asked_for_only_where_something_hangs_on_it() {
+    let mut ledger = ledger(mem(10));
+    let lazily = |ledger: &mut Ledger, request, now: f64| {
+        let mut asked = false;
+        let outcome = ledger.request_lazily(request, || {
+            asked = true;
+            at(now)
+        });
+        (outcome.unwrap(), asked)
+    };
+    ledger.expire(at(5.0));
+    let (Outcome::Granted(first), false) = lazily(&mut ledger, ask("a", mem(1)), 9.0) else {
+        panic!("it fits, whenever");
+    };
+    assert_eq!(ledger.status(at(9.0)).leases[0].since, at(5.0), "when it was last told");
+    // However many are granted: one in 64 asks.
+    let mut count = 0;
+    for step in 0..256 {
+        let (outcome, asked) = lazily(&mut ledger, ask("b", mem(1)), f64::from(10 + step));
+        let Outcome::Granted(lease) = outcome else { panic!("there is room") };
+        let since = ledger.status(at(0.0)).leases.last().map(|lease| lease.since);
+        let earliest = if step < 63 { 5.0 } else { f64::from(10 + step - 63) };
+        assert!(since >= Some(at(earliest)), "{since:?} at {step}");
+        ledger.release_untimed(lease).unwrap().unwrap();
+        count += u32::from(asked);
+    }
+    assert_eq!(count, 4);
+    // What ends by itself ends by the present time, and while there is such, all are timed.
+    let short = ask("c", mem(1)).with_ttl(Duration::from_secs(1));
+    assert!(lazily(&mut ledger, short, 300.0).1);
+    assert_eq!(ledger.next_wakeup(), Some(at(301.0)));
+    assert!(lazily(&mut ledger, ask("d", mem(1)), 300.5).1);
+    ledger.expire(at(301.0));
+    assert!(!lazily(&mut ledger, ask("e", mem(1)), 302.0).1);
+    // One that has to wait does so from now.
+    let (Outcome::Waits(ticket), true) = lazily(&mut ledger, ask("f", mem(9)), 303.0) else {
+        panic!("there is no room");
+    };
+    assert_eq!(ledger.status(at(303.0)).waiters[0].since, at(303.0));
+    ledger.release(first, at(304.0)).unwrap();
+    assert!(ledger.cancel(ticket, at(304.0)));
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plimsoll_core_types::{PoolMetrics, Ratio};
 
-use super::{SizeAdvice, SizingPolicy, clamp, demand, seconds, too_few};
+use super::{SizeAdvice, SizingPolicy, clamp, demand, seconds, too_few, unmeasured};
 
 /// The probability that a request waits longer than `wait` where `servers` serve requests that
 /// come at random with `arrival_rate` a second and take `service_time` each, at random too
@@ -47,6 +47,9 @@ pub fn wait_probability(
 }
 
 /// The smallest size at which waits stay within an objective, from measured arrivals and holds.
+///
+/// Where requests were served and no hold was measured, the size stays: a service that takes no
+/// time would need one server for any load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErlangC {
     /// The wait that should not be exceeded. Default 10 ms.
@@ -105,6 +108,9 @@ impl SizingPolicy for ErlangC {
             let size = clamp(metrics.size, self.least, self.most);
             let reason = too_few(metrics.arrivals, self.min_arrivals as usize);
             return SizeAdvice { size, reason };
+        }
+        if let Some(reason) = unmeasured(metrics) {
+            return SizeAdvice { size: clamp(metrics.size, self.least, self.most), reason };
         }
         let cold = metrics.mean_create.as_secs_f64() * self.per_create_second.get();
         let rate = metrics.arrival_rate() * (1.0 + cold.min(1.0));

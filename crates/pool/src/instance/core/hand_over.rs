@@ -5,7 +5,8 @@ use std::task::Waker;
 
 use plimsoll_core_types::Timestamp;
 
-use super::line::{Line, Node};
+use super::line::Line;
+use super::node::Node;
 use super::slot::SlotRef;
 use super::slots::{STRICT, WAITERS};
 use super::{After, Cause, Core, Start, State};
@@ -20,10 +21,17 @@ impl<T, E, A: Clone> Core<T, E, A> {
         now: impl Fn() -> Timestamp,
     ) -> After<T, A> {
         let mut state = self.state.lock();
+        if state.open && state.line.is_plain() && !retires {
+            // Whoever has come meanwhile is behind all of these, one of whom stays.
+            return self.settle(&mut state, slot, now);
+        }
+        self.shut(&mut state);
         if retires {
             return self.retire(&mut state, slot, Cause::TooOld);
         }
-        self.settle(&mut state, slot, now)
+        let after = self.settle(&mut state, slot, now);
+        self.tend(&mut state);
+        after
     }
 
     /// Hands a slot to whoever is next, or puts it on the stack, or retires it.
@@ -49,6 +57,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
             self.nudge(state, &mut after);
             return after;
         }
+        debug_assert!(!state.open, "nobody may come unseen from here on");
         self.stack.flag(WAITERS, false);
         slot.take_fresh();
         let pushed = self.stack.push(slot);
@@ -98,7 +107,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
 
     /// Ends the object of a slot that the caller owns.
     pub(crate) fn end(&self, slot: SlotRef<T>, cause: Cause) -> After<T, A> {
-        self.retire(&mut self.state.lock(), slot, cause)
+        self.retire(&mut self.lock_alone(), slot, cause)
     }
 
     /// The slow beginning of a request: an idle slot after all, or a place in the line.
@@ -108,8 +117,11 @@ impl<T, E, A: Clone> Core<T, E, A> {
         waker: &Waker,
         now: impl Fn() -> Timestamp,
     ) -> Start<T> {
+        if node.is_usual() && self.arrivals.push(node, waker) {
+            return Start::Waits(0);
+        }
         let waker = waker.clone();
-        let mut state = self.state.lock();
+        let mut state = self.lock_complete();
         if state.closed {
             return Start::Closed;
         }
@@ -126,13 +138,15 @@ impl<T, E, A: Clone> Core<T, E, A> {
         }
         state.waited += 1;
         state.line.join(node, waker, now);
-        Start::Waits(state.begin_creations(&self.bounds))
+        let creations = state.begin_creations(&self.bounds);
+        self.tend(&mut state);
+        Start::Waits(creations)
     }
 
     /// Notes whom to wake, and says how many objects that waiter is to have made. None where its
     /// wait has ended.
     pub(crate) fn look_after(&self, node: Pin<&Node<T, E>>, waker: &Waker) -> Option<usize> {
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         Line::rewake(node, waker).then(|| state.begin_creations(&self.bounds))
     }
 
@@ -145,7 +159,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
         now: impl Fn() -> Timestamp,
     ) -> (bool, After<T, A>) {
         let mut after = After::NOTHING;
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         let Some(wait) = state.line.leave(node) else { return (false, after) };
         state.counts.gave_up += 1;
         state.counts.timed_out += u64::from(timed_out);

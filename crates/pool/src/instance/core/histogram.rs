@@ -13,7 +13,7 @@ const BUCKETS: usize = (40 - BITS as usize + 1) * STEPS;
 /// How many waits took how long, those that ended without an object included.
 ///
 /// Waits with a limit are all timed. Of those without, the first 1024 after each
-/// [`measure`](crate::Pool::measure) are; later ones by a sample of one in 16, which stands for 16.
+/// [`measure`](crate::Pool::measure) are; later ones by a sample of about one in 16, each of which stands for those since the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitHistogram {
     buckets: Box<[u64; BUCKETS]>,

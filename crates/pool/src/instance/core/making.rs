@@ -14,7 +14,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
         anchor: A,
         now: impl Fn() -> Timestamp,
     ) -> After<T, A> {
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         state.creating -= 1;
         state.counts.created += 1;
         let slot = match self.stack.fill(&mut state.vacant, object, expires) {
@@ -46,7 +46,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
         now: impl Fn() -> Timestamp,
     ) -> After<T, A> {
         let mut after = After::NOTHING;
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         state.creating -= 1;
         if replaces {
             self.forget_replacements(&state);
@@ -68,7 +68,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
 
     /// Another number of objects may exist.
     pub(crate) fn resize(&self, max: usize) -> After<T, A> {
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         state.max = max;
         // From here on nothing comes to the stack behind our back.
         self.refresh_flags(&state);
@@ -85,7 +85,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
 
     /// Nothing is lent any more.
     pub(crate) fn close(&self) -> After<T, A> {
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         state.closed = true;
         self.refresh_flags(&state);
         let mut after = After::NOTHING;

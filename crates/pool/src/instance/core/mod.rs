@@ -7,15 +7,19 @@
 //!   `max`, except for the debt that a shrink leaves, which returning objects pay.
 //! - Nothing is idle while somebody waits: the flag [`WAITERS`] is set only while the stack is
 //!   empty, and while it is set, what comes back goes through the lock, to whoever is next.
+//! - Those who come without the lock, to [`Arrivals`], find it open only while somebody is in line,
+//!   so that nothing is idle, and no more can be made.
 //! - A slot belongs to exactly one of: the stack, a loan, a waiter it was given to, the vacant ones.
 
 mod after;
+mod arrivals;
 mod hand_over;
 mod histogram;
 mod line;
 mod making;
 #[cfg(loom)]
 pub mod model;
+mod node;
 mod slot;
 mod slots;
 mod sync;
@@ -26,9 +30,11 @@ use plimsoll_core_types::Timestamp;
 use std::ops::Deref;
 
 pub(crate) use after::{After, Rest};
+use arrivals::Arrivals;
 pub use histogram::WaitHistogram;
-pub(crate) use line::{End, Node};
-use line::{Line, Timed};
+use line::Line;
+use node::Timed;
+pub(crate) use node::{End, Node};
 pub use slot::SLOT_OVERHEAD;
 pub(crate) use slot::SlotRef;
 pub(crate) use slots::MOST;
@@ -80,6 +86,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Core<T, E, A> {
     stack: Stack<T>,
     bounds: Bounds,
+    arrivals: OwnLine<Arrivals<T, E>>,
     state: OwnLine<Mutex<State<T, E, A>>>,
 }
 
@@ -108,6 +115,8 @@ struct State<T, E, A> {
     /// [`Counts::waited`].
     waited: u64,
     closed: bool,
+    /// Whether [`Arrivals`] are open.
+    open: bool,
     line: Line<T, E>,
     vacant: Vacant,
     counts: Counts,
@@ -157,6 +166,7 @@ impl<T, E, A> Core<T, E, A> {
             max,
             waited: 0,
             closed: false,
+            open: false,
             line: Line::new(),
             vacant: Vacant::default(),
             counts: Counts::default(),
@@ -165,7 +175,8 @@ impl<T, E, A> Core<T, E, A> {
             own_pops: 0,
             anchor: None,
         };
-        Self { stack: Stack::new(max), bounds, state: OwnLine(Mutex::new(state)) }
+        let (arrivals, state) = (OwnLine(Arrivals::new()), OwnLine(Mutex::new(state)));
+        Self { stack: Stack::new(max), bounds, arrivals, state }
     }
 
     /// An idle slot, the one that was used last. One exchange.
@@ -190,7 +201,7 @@ impl<T, E, A> Core<T, E, A> {
 
     /// What there is.
     pub(crate) fn sizes(&self) -> Sizes {
-        let state = self.state.lock();
+        let state = self.lock_complete();
         Sizes {
             max: state.max,
             size: state.size,
@@ -203,14 +214,14 @@ impl<T, E, A> Core<T, E, A> {
 
     /// What has happened so far, and how long waits took.
     pub(crate) fn history(&self) -> (Counts, WaitHistogram) {
-        let mut state = self.state.lock();
+        let mut state = self.lock_complete();
         self.count_hits(&mut state);
         (Counts { waited: state.waited, ..state.counts }, state.waits.clone())
     }
 
     /// Times the next waits one by one.
     pub(crate) fn time_closely(&self) {
-        self.state.lock().line.time_closely();
+        self.lock_alone().line.time_closely();
     }
 
     fn count_hits(&self, state: &mut State<T, E, A>) {

@@ -8,6 +8,7 @@ pub(crate) use self::real::*;
 
 #[cfg(not(loom))]
 mod real {
+    pub(crate) use std::sync::MutexGuard;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
     /// The standard lock, which spins before it sleeps: it is held for less time than a thread
@@ -21,7 +22,7 @@ mod real {
         }
 
         #[inline]
-        pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
     }
@@ -50,6 +51,7 @@ mod real {
 #[cfg(loom)]
 mod modelled {
     pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
     /// Loom's lock with the interface of `parking_lot`'s.
@@ -61,7 +63,7 @@ mod modelled {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
     }

@@ -34,7 +34,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
     /// One round of upkeep.
     pub(crate) fn upkeep(&self, round: &Upkeep) -> UpkeepDone<T, A> {
         self.stack.set_ticks(round.ticks);
-        let mut state = self.state.lock();
+        let mut state = self.lock_alone();
         let mut done = UpkeepDone { after: After::NOTHING, create: 0, replace: 0, in_use: 0 };
         if state.closed {
             return done;

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use plimsoll_core_types::Ratio;
+use plimsoll_core_types::{Ratio, Reason};
 
 use super::*;
 use crate::sizing::{ErlangC, Fixed};
@@ -328,6 +328,25 @@ async fn the_size_follows_its_policy() {
     }
     let max = pool.status().max;
     assert!((6..=14).contains(&max), "{max}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_size_whose_holds_nobody_saw_stays() {
+    let pool = Pool::builder(Objects::default(), PoolConfig::new(8))
+        .sizing(ErlangC::default())
+        .build()
+        .unwrap();
+    for _ in 0..100 {
+        let held = pool.get().await.unwrap();
+        tokio::time::advance(Duration::from_millis(5)).await;
+        drop(held);
+    }
+    // No round of upkeep has looked while one was out, and none is out now.
+    let metrics = pool.measure();
+    assert_eq!((metrics.served, metrics.mean_hold), (100, Duration::ZERO));
+    let change = pool.optimize(&metrics).unwrap();
+    assert_eq!((change.from, change.to, pool.status().max), (8, 8, 8));
+    assert_eq!(change.reason, Reason::TooFewSamples { seen: 0, needed: 1 });
 }
 
 #[tokio::test]
