@@ -10,7 +10,7 @@ use super::argmin::{Argmin, Score};
 use super::config::{BackendConfig, BalancerConfig, Binding};
 use super::report::{BackendReport, BackendStatus, Standing};
 use super::sized::{Line, Lines};
-use super::slot::{Fleet, Foreign, Slot, State, Taken, moment, nanos, since};
+use super::slot::{Fleet, Foreign, Side, Slot, State, Taken, nanos, since};
 use crate::policy::{Candidate, Dice, Policy};
 
 mod choose;
@@ -28,6 +28,9 @@ const NEARLY: f64 = 0.1;
 const EPOCH: Duration = Duration::from_secs(1);
 /// How quickly the typical work follows the mean of what is seen.
 const TYPICAL_FOLLOWS: f64 = 1.0 / 64.0;
+
+/// Of the time to an answer, at least this share is taken to be work, whatever wait was predicted.
+const LEAST_SERVED: f64 = 1.0 / 16.0;
 
 /// No replica's number.
 pub(super) const NOBODY: u64 = u64::MAX;
@@ -48,8 +51,6 @@ pub(super) struct Begun {
     at: Timestamp,
     /// Nanoseconds of its own work, at pace 1.
     work: f64,
-    /// Nanoseconds of work before and of it, at pace 1.
-    expected: f64,
     taken: Taken,
     /// Whether its size was known.
     sized: bool,
@@ -157,24 +158,33 @@ impl Core {
     }
 
     fn rescore(&mut self, place: u32) {
-        let slot = &self.slots[place as usize];
-        let mut scores = [Score::NEVER; 2];
+        let since_epoch = self.since_epoch();
+        let slot = &mut self.slots[place as usize];
+        let (place, age, was) = (place as usize, slot.age, slot.side);
         let mut line = Line::NEVER;
         if let Some(completion) = slot.line(&self.fleet, self.latest) {
             line.pace = completion.pace as f32;
             let done = completion.of(self.fleet.typical);
             if slot.is_queueing() {
-                scores[1] = Score::new(done + self.since_epoch());
-                line.busy = (completion.base + self.since_epoch()) as f32;
+                slot.side = Side::Busy;
+                line.busy = (completion.base + since_epoch) as f32;
+                self.busy.set(place, Score::new(done + since_epoch), age);
             } else {
-                scores[0] = Score::new(done);
+                slot.side = Side::Idle;
                 line.idle = completion.base as f32;
+                self.idle.set(place, Score::new(done), age);
+            }
+        } else {
+            slot.side = Side::Neither;
+        }
+        if was != slot.side {
+            match was {
+                Side::Neither => {}
+                Side::Idle => self.idle.set(place, Score::NEVER, age),
+                Side::Busy => self.busy.set(place, Score::NEVER, age),
             }
         }
-        let age = slot.age;
-        self.idle.set(place as usize, scores[0], age);
-        self.busy.set(place as usize, scores[1], age);
-        self.lines.set(place as usize, line);
+        self.lines.set(place, line);
     }
 
     /// Of equals, this one comes last now.
@@ -184,6 +194,7 @@ impl Core {
     }
 
     /// Slots of backends in rotation, where they may have changed since this was last asked.
+    #[inline]
     pub(super) fn changed_slots(&mut self) -> Option<usize> {
         std::mem::take(&mut self.changed).then(|| self.open_slots())
     }
@@ -209,6 +220,7 @@ impl Core {
 
     /// The number of who would get a typical request now, or [`NOBODY`], where that is another one
     /// than when this was last asked.
+    #[inline]
     pub(super) fn changed_best(&mut self) -> Option<u64> {
         let (idle, busy) = (self.idle.min(), self.busy.min());
         let soonest = match (idle, busy) {
@@ -239,7 +251,7 @@ impl Core {
         let fresh = Slot::new(id, config, distance, self.fleet.typical, self.latest);
         if let Some(&place) = self.places.get(&id) {
             let slot = &mut self.slots[place as usize];
-            (slot.slots, slot.distance) = (fresh.slots, fresh.distance);
+            slot.resize(&fresh);
             if slot.state == State::Draining {
                 slot.state = State::Open;
                 slot.returned = self.latest;
@@ -305,20 +317,19 @@ impl Core {
         slot.end(begun.work, &begun.taken, now);
         match ended {
             Ended::Well => {
-                let waited = (begun.taken.begins - moment(begun.at)).max(0.0);
-                let served = (taken - waited).max(taken / 16.0);
+                let served = (taken - begun.taken.waits).max(taken * LEAST_SERVED);
                 let pace = slot.pace;
                 slot.learn_success(now);
-                slot.learn_pace(begun.expected, served, now);
+                slot.learn_pace(begun.work, served, now);
                 let size = if begun.sized { begun.work } else { served / pace };
                 self.fleet.typical += (size - self.fleet.typical) * TYPICAL_FOLLOWS;
                 self.fleet.typical = self.fleet.typical.max(1.0);
             }
             Ended::Badly => {
                 slot.learn_failure();
-                slot.learn_at_least(begun.expected, taken, now);
+                slot.learn_at_least(begun.work, taken, now);
             }
-            Ended::Cancelled => slot.learn_at_least(begun.expected, taken, now),
+            Ended::Cancelled => slot.learn_at_least(begun.work, taken, now),
         }
         if let Some(policy) = &mut self.policy
             && ended != Ended::Cancelled

@@ -34,11 +34,19 @@ const LANES: usize = 8;
 /// What a request has taken of a lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
-    pub(super) lane: usize,
-    /// When it should begin and end.
-    pub(super) begins: f64,
+    pub(super) lane: u8,
+    /// Nanoseconds until it should begin.
+    pub(super) waits: f64,
+    /// When it should end, less what answers had moved its lane by.
     pub(super) ends: f64,
-    pub(super) moved: f64,
+}
+
+/// Which of the argmins a backend stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Neither,
+    Idle,
+    Busy,
 }
 
 /// Whether a backend may be sent requests.
@@ -84,10 +92,11 @@ pub(super) struct Foreign {
 pub(super) struct Slot {
     pub(super) id: ReplicaId,
     pub(super) state: State,
-    pub(super) slots: f64,
+    pub(super) slots: u32,
     pub(super) in_flight: u32,
     /// The count of dispatches when it was last chosen.
     pub(super) age: u16,
+    pub(super) side: Side,
     /// Nanoseconds of work in progress, at pace 1.
     pub(super) backlog: f64,
     pub(super) foreign: Foreign,
@@ -96,8 +105,8 @@ pub(super) struct Slot {
     /// By how much answers have moved what was predicted of each lane.
     moved: [f64; LANES],
     lanes: usize,
-    /// Slots in a lane.
-    width: f64,
+    /// One slot's share of its lane.
+    narrow: f64,
     /// One slot's share of all of them.
     share: f64,
     /// Nanoseconds taken for a nanosecond of work.
@@ -159,15 +168,16 @@ impl Slot {
         Self {
             id,
             state: State::Open,
-            slots: config.slots.clamp(1, 1 << 20) as f64,
+            slots: config.slots.clamp(1, 1 << 20) as u32,
             in_flight: 0,
             age: 0,
+            side: Side::Neither,
             backlog: 0.0,
             foreign: Foreign::default(),
             free_at: [0.0; LANES],
             moved: [0.0; LANES],
             lanes: config.slots.clamp(1, LANES),
-            width: config.slots.max(1) as f64 / config.slots.clamp(1, LANES) as f64,
+            narrow: config.slots.clamp(1, LANES) as f64 / config.slots.max(1) as f64,
             share: 1.0 / config.slots.clamp(1, 1 << 20) as f64,
             pace: believed_pace,
             taken: PRIOR_ANSWERS * typical * believed_pace,
@@ -186,6 +196,12 @@ impl Slot {
         }
     }
 
+    /// Takes the slots and the place of `other`, and keeps what was learned.
+    pub(super) fn resize(&mut self, other: &Self) {
+        (self.slots, self.distance) = (other.slots, other.distance);
+        (self.lanes, self.narrow, self.share) = (other.lanes, other.narrow, other.share);
+    }
+
     pub(super) fn is_out(&self) -> bool {
         matches!(self.state, State::Ejected { .. } | State::Probing { .. })
     }
@@ -201,10 +217,19 @@ impl Slot {
         first
     }
 
-    /// When one more request would begin.
-    pub(super) fn begins(&self, typical: f64, now: f64) -> f64 {
+    /// Nanoseconds until one more request would begin.
+    fn waits(&self, typical: f64, now: Timestamp) -> f64 {
+        if !self.foreign.known && self.in_flight < self.slots {
+            return 0.0;
+        }
+        let now = moment(now);
+        (self.begins(typical, now) - now).max(0.0)
+    }
+
+    /// When one more request would begin, where others are before it or may be.
+    fn begins(&self, typical: f64, now: f64) -> f64 {
         let in_flight = f64::from(self.in_flight) + self.foreign.in_flight;
-        let before = in_flight - self.slots + 1.0;
+        let before = in_flight - f64::from(self.slots) + 1.0;
         // The mean time between two of its answers while all slots are taken.
         let between = typical * self.pace * self.share;
         if self.foreign.known {
@@ -212,9 +237,6 @@ impl Slot {
             // edge makes the last free slots worth less than the first.
             let before = before + UNHEARD;
             return now + f64::midpoint(before, (before * before + 1.0).sqrt()) * between;
-        }
-        if before <= 0.0 {
-            return now;
         }
         // All slots are taken, so whatever was predicted, none is free now: those before this one
         // end one by one, each in the time of typical work, or less where all are known to be far
@@ -226,11 +248,10 @@ impl Slot {
 
     /// When one more request would be done, as a line over its size; none where none may be sent.
     pub(super) fn line(&self, fleet: &Fleet, now: Timestamp) -> Option<Completion> {
-        if self.state != State::Open || (fleet.late && self.is_full()) {
+        if !matches!(self.state, State::Open) || (fleet.late && self.is_full()) {
             return None;
         }
-        let at = moment(now);
-        let waits = self.begins(fleet.typical, at) - at;
+        let waits = self.waits(fleet.typical, now);
         let base = waits + self.errors * fleet.typical + self.distance + self.overdue(now);
         Some(Completion { base, pace: self.pace * self.warming(fleet, now) })
     }
@@ -248,7 +269,10 @@ impl Slot {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        f64::from(self.in_flight) + self.foreign.in_flight >= self.slots
+        if self.foreign.known {
+            return f64::from(self.in_flight) + self.foreign.in_flight >= f64::from(self.slots);
+        }
+        self.in_flight >= self.slots
     }
 
     fn warming(&self, fleet: &Fleet, now: Timestamp) -> f64 {
@@ -276,26 +300,26 @@ impl Slot {
         if self.in_flight == 0 {
             self.heard = now;
         }
-        let begins = self.begins(fleet.typical, moment(now));
-        let (lane, _) = self.first_free();
+        let waits = self.waits(fleet.typical, now);
+        let begins = moment(now) + waits;
+        let (lane, free) = self.first_free();
         let takes = work * self.pace;
-        self.free_at[lane] = self.free_at[lane].max(begins) + takes / self.width;
+        self.free_at[lane] = free.max(begins) + takes * self.narrow;
         self.touched = now;
         self.in_flight += 1;
         self.backlog += work;
-        Taken { lane, begins, ends: begins + takes, moved: self.moved[lane] }
+        Taken { lane: lane as u8, waits, ends: begins + takes - self.moved[lane] }
     }
 
     /// Takes what [`begin`](Self::begin) added.
     pub(super) fn end(&mut self, work: f64, taken: &Taken, now: Timestamp) {
         self.touched = now;
         self.in_flight = self.in_flight.saturating_sub(1);
-        let lane = taken.lane.min(LANES - 1);
+        let lane = usize::from(taken.lane).min(LANES - 1);
         // What was predicted of it, by what has been learned since.
-        let ends = taken.ends + (self.moved[lane] - taken.moved);
-        let late = moment(now) - ends;
+        let late = moment(now) - (taken.ends + self.moved[lane]);
         self.moved[lane] += late;
-        self.free_at[lane] += late / self.width;
+        self.free_at[lane] += late * self.narrow;
         // What rounding leaves must not outlive the requests.
         self.backlog = if self.in_flight == 0 { 0.0 } else { (self.backlog - work).max(0.0) };
         if self.in_flight == 0 {

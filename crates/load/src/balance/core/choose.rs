@@ -134,7 +134,6 @@ impl Core {
             id: slot.id,
             at: now,
             work: own,
-            expected: own,
             sized: work.expected.is_some(),
             probe,
         };
@@ -151,10 +150,11 @@ impl Core {
         }
         let open = || self.slots.iter().filter(|slot| slot.state == State::Open);
         if self.fleet.late && open().next().is_some() {
-            let slots = open().map(|slot| slot.slots).sum::<f64>();
-            let rate = open().map(|slot| slot.slots / slot.pace).sum::<f64>() / self.fleet.typical;
+            let slots: usize = open().map(|slot| slot.slots as usize).sum();
+            let rates = open().map(|slot| f64::from(slot.slots) / slot.pace);
+            let rate = rates.sum::<f64>() / self.fleet.typical;
             let retry_after = Duration::from_secs_f64((1e-9 / rate).min(1e9));
-            return DispatchError::Full { slots: slots as usize, retry_after };
+            return DispatchError::Full { slots, retry_after };
         }
         let returns = self.slots.iter().filter_map(|slot| match slot.state {
             State::Ejected { until } => Some(until.saturating_since(self.latest)),

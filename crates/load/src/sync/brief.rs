@@ -1,0 +1,154 @@
+//! A lock for work of some tens of nanoseconds.
+//!
+//! A lock that can park its waiters needs an atomic exchange to be given back, as it has to learn
+//! whether somebody is parked; where the work under it takes about as long as that exchange, it is
+//! a quarter of the cost. This one is given back by a plain store. Who finds it taken spins for as
+//! long as the work takes, then lets others run, and at last sleeps, so that a holder that was
+//! preempted, or has a lower priority, gets a processor.
+#![expect(unsafe_code, reason = "a lock hands out what it holds through a shared reference")]
+
+use std::fmt;
+
+use super::{AtomicBool, Cell, Ordering};
+
+/// Looks before the processor is given to others.
+#[cfg(not(loom))]
+const SPINS: u32 = 64;
+/// Looks before sleeping, for so long each time.
+#[cfg(not(loom))]
+const YIELDS: u32 = 128;
+#[cfg(not(loom))]
+const SLEEPS: std::time::Duration = std::time::Duration::from_micros(50);
+
+/// Holds a value that one thread at a time works on. Work that takes the same lock again never
+/// ends.
+pub(crate) struct Brief<T> {
+    taken: AtomicBool,
+    value: Cell<T>,
+}
+
+// SAFETY: the value is only reached by whoever holds the lock, so that a shared `Brief` only moves
+// it between threads.
+unsafe impl<T: Send> Sync for Brief<T> {}
+
+/// Gives the lock back, also where the work panics.
+struct Taken<'a>(&'a AtomicBool);
+
+impl Drop for Taken<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl<T> Brief<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { taken: AtomicBool::new(false), value: Cell::new(value) }
+    }
+
+    /// Does `work` while nobody else does any.
+    #[inline]
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        if self.taken.swap(true, Ordering::Acquire) {
+            self.wait();
+        }
+        let _taken = Taken(&self.taken);
+        self.value.with_mut(|value| {
+            // SAFETY: whoever changed `taken` from false to true is the only one here until it is
+            // false again, which `Taken` makes it after `work` has ended; the pointer is that of a
+            // live cell, and does not leave this closure.
+            work(unsafe { &mut *value })
+        })
+    }
+
+    #[cold]
+    fn wait(&self) {
+        let mut looks = 0;
+        loop {
+            // Only reads while it is taken, so that the holder's cache line stays its own.
+            while self.taken.load(Ordering::Relaxed) {
+                looks += 1;
+                pause(looks);
+            }
+            if !self.taken.swap(true, Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(not(loom))]
+fn pause(looks: u32) {
+    match looks {
+        0..=SPINS => std::hint::spin_loop(),
+        0..=YIELDS => std::thread::yield_now(),
+        _ => {
+            #[expect(clippy::disallowed_methods, reason = "who holds the lock needs a processor")]
+            std::thread::sleep(SLEEPS);
+        }
+    }
+}
+
+#[cfg(loom)]
+fn pause(_: u32) {
+    loom::thread::yield_now();
+}
+
+impl<T> fmt::Debug for Brief<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brief").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_nothing_is_lost() {
+        let count = plimsoll_testkit::scale(20_000);
+        let counter = Brief::new((0_usize, 0_usize));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..count {
+                        counter.with(|(first, second)| {
+                            assert_eq!(*first, *second);
+                            *first += 1;
+                            std::hint::black_box(&mut *first);
+                            *second += 1;
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(counter.with(|counts| *counts), (4 * count, 4 * count));
+    }
+
+    #[test]
+    fn a_panic_gives_it_back() {
+        let brief = Brief::new(1);
+        let work = std::panic::AssertUnwindSafe(|| brief.with(|_| panic!("in the midst")));
+        assert!(std::panic::catch_unwind(work).is_err());
+        assert_eq!(brief.with(|value| *value), 1);
+    }
+
+    #[test]
+    fn who_waits_long_sleeps_and_still_gets_it() {
+        let brief = Brief::new(0);
+        std::thread::scope(|scope| {
+            brief.with(|value| {
+                let waiter = scope.spawn(|| brief.with(|value| *value));
+                // As long as it takes the other to give up spinning.
+                for _ in 0..10_000 {
+                    std::thread::yield_now();
+                }
+                assert!(!waiter.is_finished());
+                *value = 7;
+                waiter
+            })
+            .join()
+            .map_or_else(|_| panic!("nobody panics"), |seen| assert_eq!(seen, 7));
+        });
+    }
+}
