@@ -6,6 +6,7 @@ mod core;
 mod dispatch;
 mod error;
 mod report;
+mod scores;
 mod session;
 mod sized;
 mod slot;

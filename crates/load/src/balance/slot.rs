@@ -6,21 +6,14 @@ use std::time::Duration;
 use plimsoll_core_types::{ReplicaId, Timestamp};
 
 use super::config::{BackendConfig, EjectionConfig};
+use super::scores::Side;
 
-/// Share of what is known of a backend's pace that one more answer leaves standing: about the
-/// last 16 answers count.
-const PACE_KEEPS: f64 = 15.0 / 16.0;
+mod learn;
+
 /// What the believed speed counts for beside answers: as much as this many.
 const PRIOR_ANSWERS: f64 = 4.0;
-/// Share of the error rate that one more answer leaves standing.
-const ERRORS_KEEP: f64 = 0.9;
-/// An error rate above this is taken as this, or a backend's score could not be written.
-const MOST_ERRORS: f64 = 0.99;
-/// A speed that was measured from outside is believed for this long.
-const MEASURED_FOR: f64 = 10e9;
-/// What is known of an idle backend is half forgotten after this time, so that one that was slow
-/// or failing is tried again.
-const IDLE_HALF_LIFE: f64 = 10e9;
+/// Nanoseconds that a nanosecond of work takes at least; at most, as many times as many.
+const FASTEST: f64 = 1e-6;
 /// Work in progress is taken to be at most this many times what was expected of it.
 const SURELY: f64 = 4.0;
 /// Requests that others are taken to have sent to a backend since it was heard of.
@@ -39,14 +32,6 @@ pub(super) struct Taken {
     pub(super) waits: f64,
     /// When it should end, less what answers had moved its lane by.
     pub(super) ends: f64,
-}
-
-/// Which of the argmins a backend stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Neither,
-    Idle,
-    Busy,
 }
 
 /// Whether a backend may be sent requests.
@@ -164,7 +149,7 @@ impl Slot {
         typical: f64,
         now: Timestamp,
     ) -> Self {
-        let believed_pace = 1.0 / config.speed.get().max(1e-6);
+        let believed_pace = 1.0 / config.speed.get().max(FASTEST);
         Self {
             id,
             state: State::Open,
@@ -207,17 +192,19 @@ impl Slot {
     }
 
     /// The lane that is free first, and when.
+    #[inline]
     fn first_free(&self) -> (usize, f64) {
-        let mut first = (0, self.free_at[0]);
-        for lane in 1..self.lanes {
-            if self.free_at[lane] < first.1 {
-                first = (lane, self.free_at[lane]);
+        let mut first = (0, f64::INFINITY);
+        for (lane, free) in self.free_at[..self.lanes].iter().enumerate() {
+            if *free < first.1 {
+                first = (lane, *free);
             }
         }
         first
     }
 
     /// Nanoseconds until one more request would begin.
+    #[inline]
     fn waits(&self, typical: f64, now: Timestamp) -> f64 {
         if !self.foreign.known && self.in_flight < self.slots {
             return 0.0;
@@ -247,6 +234,7 @@ impl Slot {
     }
 
     /// When one more request would be done, as a line over its size; none where none may be sent.
+    #[inline]
     pub(super) fn line(&self, fleet: &Fleet, now: Timestamp) -> Option<Completion> {
         if !matches!(self.state, State::Open) || (fleet.late && self.is_full()) {
             return None;
@@ -268,6 +256,7 @@ impl Slot {
         !self.foreign.known && self.is_full()
     }
 
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         if self.foreign.known {
             return f64::from(self.in_flight) + self.foreign.in_flight >= f64::from(self.slots);
@@ -275,10 +264,16 @@ impl Slot {
         self.in_flight >= self.slots
     }
 
+    #[inline]
     fn warming(&self, fleet: &Fleet, now: Timestamp) -> f64 {
         if fleet.slow_start == 0.0 {
             return 1.0;
         }
+        self.warming_for(fleet, now)
+    }
+
+    #[inline(never)]
+    fn warming_for(&self, fleet: &Fleet, now: Timestamp) -> f64 {
         let age = since(now, self.returned);
         if age >= fleet.slow_start {
             return 1.0;
@@ -296,6 +291,7 @@ impl Slot {
         if late > 0.0 { late / f64::from(self.in_flight) } else { 0.0 }
     }
 
+    #[inline]
     pub(super) fn begin(&mut self, work: f64, fleet: &Fleet, now: Timestamp) -> Taken {
         if self.in_flight == 0 {
             self.heard = now;
@@ -327,88 +323,9 @@ impl Slot {
         }
     }
 
-    /// Learns that what was expected to take `expected` nanoseconds at pace 1 took `taken`.
-    /// While it is measured from outside, that is believed instead.
-    pub(super) fn learn_pace(&mut self, expected: f64, taken: f64, now: Timestamp) {
-        if since(now, self.measured_at) < MEASURED_FOR && self.measured_at > Timestamp::ZERO {
-            return;
-        }
-        self.taken = self.taken * PACE_KEEPS + taken;
-        self.expected = self.expected * PACE_KEEPS + expected;
-        if self.expected > 0.0 {
-            self.pace = (self.taken / self.expected).clamp(1e-6, 1e6);
-        }
-    }
-
-    /// Learns that something took `taken` without an end: it is at least that slow.
-    pub(super) fn learn_at_least(&mut self, expected: f64, taken: f64, now: Timestamp) {
-        if taken > expected * self.pace {
-            self.learn_pace(expected, taken, now);
-        }
-    }
-
-    /// Takes a measured pace: at once where it is another one, else as one more opinion, or the
-    /// error of each measurement would decide between equal backends.
-    pub(super) fn measured(&mut self, pace: f64, now: Timestamp) {
-        /// Measurements within this factor are of the same pace.
-        const SAME: f64 = 1.25;
-        const FOLLOWS: f64 = 1.0 / 8.0;
-        self.measured_at = now;
-        let pace = pace.clamp(1e-6, 1e6);
-        let same = pace < self.pace * SAME && self.pace < pace * SAME;
-        self.set_pace(if same { self.pace + (pace - self.pace) * FOLLOWS } else { pace });
-    }
-
-    fn set_pace(&mut self, pace: f64) {
-        self.pace = pace;
-        self.taken = self.expected * pace;
-    }
-
-    pub(super) fn learn_success(&mut self, now: Timestamp) {
-        self.heard = now;
-        self.failures_in_row = 0;
-        if self.failing > 0.0 {
-            self.failing *= ERRORS_KEEP;
-            self.doubt = 0.0;
-            self.expect_errors();
-        }
-    }
-
-    /// Failures that are independent cost as many attempts as the odds say; those in a row are
-    /// not, and say that the next fails too.
-    fn expect_errors(&mut self) {
-        let odds = self.failing / (1.0 - self.failing);
-        self.errors = odds.max(self.doubt - 1.0);
-    }
-
-    pub(super) fn learn_failure(&mut self) {
-        self.failures_in_row = self.failures_in_row.saturating_add(1);
-        self.failing = (1.0 - (1.0 - self.failing) * ERRORS_KEEP).min(MOST_ERRORS);
-        self.doubt = (2.0 * self.doubt + 1.0).min(1.0 / (1.0 - MOST_ERRORS));
-        self.expect_errors();
-    }
-
-    /// What failed before says nothing any more.
-    pub(super) fn forgive(&mut self) {
-        self.failures_in_row = 0;
-        (self.failing, self.doubt, self.errors) = (0.0, 0.0, 0.0);
-    }
-
-    /// Forgets of an idle backend what is old, so that it is tried again.
-    pub(super) fn forget(&mut self, now: Timestamp) {
-        let idle = since(now, self.touched);
-        if self.in_flight > 0 || idle <= 0.0 {
-            return;
-        }
-        self.touched = now;
-        let keeps = (-idle / IDLE_HALF_LIFE).exp2();
-        self.failing *= keeps;
-        self.doubt *= keeps;
-        self.expect_errors();
-        let (slow, believed) = (self.pace, self.believed_pace);
-        if slow > believed {
-            self.set_pace(believed + (slow - believed) * keeps);
-        }
+    #[cfg(test)]
+    pub(super) const fn estimates(&self) -> [f64; 6] {
+        [self.pace, self.taken, self.expected, self.failing, self.doubt, self.errors]
     }
 
     /// How long the next ejection lasts.

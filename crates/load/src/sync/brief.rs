@@ -137,18 +137,19 @@ mod tests {
     fn who_waits_long_sleeps_and_still_gets_it() {
         let brief = Brief::new(0);
         std::thread::scope(|scope| {
-            brief.with(|value| {
-                let waiter = scope.spawn(|| brief.with(|value| *value));
-                // As long as it takes the other to give up spinning.
-                for _ in 0..10_000 {
-                    std::thread::yield_now();
-                }
-                assert!(!waiter.is_finished());
-                *value = 7;
-                waiter
-            })
-            .join()
-            .map_or_else(|_| panic!("nobody panics"), |seen| assert_eq!(seen, 7));
+            brief
+                .with(|value| {
+                    let waiter = scope.spawn(|| brief.with(|value| *value));
+                    // As long as it takes the other to give up spinning.
+                    for _ in 0..10_000 {
+                        std::thread::yield_now();
+                    }
+                    assert!(!waiter.is_finished());
+                    *value = 7;
+                    waiter
+                })
+                .join()
+                .map_or_else(|_| panic!("nobody panics"), |seen| assert_eq!(seen, 7));
         });
     }
 }
