@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use congestion_limiter::limiter::{DefaultLimiter, Limiter, Outcome};
 use congestion_limiter::limits::{Aimd, Fixed, Vegas};
-use plimsoll_bench::{OWN, criterion, goal};
+use plimsoll_bench::{OWN, criterion};
+use plimsoll_bench_load::{exchange, goal_nanos};
 use plimsoll_core_types::SystemClock;
 use plimsoll_load::{Admission, AdmissionConfig};
 use tokio::sync::Semaphore;
@@ -28,7 +29,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 fn main() {
     const ROW: &str = "load.permit";
     let mut criterion = criterion();
-    goal(ROW, 6.0);
+    goal_nanos(ROW, 6.0);
     let mut group = criterion.benchmark_group(ROW);
 
     let config = AdmissionConfig { limit: LIMIT, ..AdmissionConfig::default() };
@@ -66,6 +67,7 @@ fn main() {
     congestion!("congestion-limiter-fixed", Fixed::new(LIMIT));
     congestion!("congestion-limiter-aimd", Aimd::new_with_initial_limit(LIMIT));
     congestion!("congestion-limiter-vegas", Vegas::new_with_initial_limit(LIMIT));
+    exchange(&mut group);
     group.finish();
     criterion.final_summary();
 }

@@ -80,8 +80,8 @@ impl<T> Brief<T> {
 #[cfg(not(loom))]
 fn pause(looks: u32) {
     match looks {
-        0..=SPINS => std::hint::spin_loop(),
-        0..=YIELDS => std::thread::yield_now(),
+        ..SPINS => std::hint::spin_loop(),
+        SPINS..YIELDS => std::thread::yield_now(),
         _ => {
             #[expect(clippy::disallowed_methods, reason = "who holds the lock needs a processor")]
             std::thread::sleep(SLEEPS);
