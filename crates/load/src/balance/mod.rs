@@ -76,7 +76,8 @@ impl Balancer {
     }
 
     /// Does `work` under the lock, and shows what is best after it.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "apart, what is done is copied once more")]
+    #[inline(always)]
     fn write<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
         self.core.with(|core| {
             let done = work(core);

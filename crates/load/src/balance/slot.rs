@@ -127,16 +127,19 @@ pub(super) struct Fleet {
     pub(super) late: bool,
 }
 
+#[inline]
 pub(super) fn nanos(duration: Duration) -> f64 {
     duration.as_secs() as f64 * 1e9 + f64::from(duration.subsec_nanos())
 }
 
 /// Nanoseconds of a clock, which signed numbers hold for 292 years: these turn into floats in one
 /// instruction.
+#[inline]
 pub(super) fn moment(at: Timestamp) -> f64 {
     at.as_nanos().cast_signed() as f64
 }
 
+#[inline]
 pub(super) fn since(now: Timestamp, earlier: Timestamp) -> f64 {
     now.as_nanos().saturating_sub(earlier.as_nanos()).cast_signed() as f64
 }
@@ -194,6 +197,9 @@ impl Slot {
     /// The lane that is free first, and when.
     #[inline]
     fn first_free(&self) -> (usize, f64) {
+        if self.in_flight == 0 {
+            return (0, self.free_at[0]);
+        }
         let mut first = (0, f64::INFINITY);
         for (lane, free) in self.free_at[..self.lanes].iter().enumerate() {
             if *free < first.1 {
@@ -282,6 +288,7 @@ impl Slot {
     }
 
     /// Nanoseconds by which the next answer is late: it may take as long again.
+    #[inline]
     fn overdue(&self, now: Timestamp) -> f64 {
         if self.in_flight == 0 {
             return 0.0;
@@ -308,6 +315,7 @@ impl Slot {
     }
 
     /// Takes what [`begin`](Self::begin) added.
+    #[inline]
     pub(super) fn end(&mut self, work: f64, taken: &Taken, now: Timestamp) {
         self.touched = now;
         self.in_flight = self.in_flight.saturating_sub(1);

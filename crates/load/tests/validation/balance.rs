@@ -66,8 +66,15 @@ fn balancers_that_share_backends_with_stale_signals_stay_stable() {
     let scenario = at(0.85, 8);
     let ours = run(&scenario, Contender::PredictedCompletion);
     let shortest = run(&scenario, Contender::ShortestQueue);
+    let prequal = run(&scenario, Contender::Prequal);
     let row = Row::new("load.wait_p99_stale", ours.wait_p99, "services", Better::Lower);
-    report(&row.goal(1.0).peer("shortest-queue", shortest.wait_p99));
+    report(
+        &row.goal(1.0)
+            .peer("shortest-queue", shortest.wait_p99)
+            .peer("prequal", prequal.wait_p99)
+            .peer("clairvoyant", run(&scenario, Contender::Clairvoyant).wait_p99),
+    );
+    assert!(ours.wait_p99 < prequal.wait_p99, "{ours:?} {prequal:?}");
     assert!(!ours.unstable && ours.wait_p99 <= 1.35, "{ours:?}");
     assert!(ours.slowdown_p99 < shortest.slowdown_p99, "{ours:?} {shortest:?}");
 }

@@ -15,6 +15,7 @@ impl Core {
     }
 
     /// Judges a backend by how what was begun has ended.
+    #[inline]
     pub(super) fn judge(&mut self, begun: &Begun, ended: Ended) {
         let slot = &mut self.slots[begun.place as usize];
         match (&mut slot.state, ended) {

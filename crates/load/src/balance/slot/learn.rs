@@ -22,6 +22,7 @@ const IDLE_HALF_LIFE: f64 = 10e9;
 impl Slot {
     /// Learns that what was expected to take `expected` nanoseconds at pace 1 took `taken`.
     /// While it is measured from outside, that is believed instead.
+    #[inline]
     pub(in super::super) fn learn_pace(&mut self, expected: f64, taken: f64, now: Timestamp) {
         if since(now, self.measured_at) < MEASURED_FOR && self.measured_at > Timestamp::ZERO {
             return;
@@ -58,6 +59,7 @@ impl Slot {
         self.taken = self.expected * pace;
     }
 
+    #[inline]
     pub(in super::super) fn learn_success(&mut self, now: Timestamp) {
         self.heard = now;
         self.failures_in_row = 0;
