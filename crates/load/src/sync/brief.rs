@@ -24,6 +24,9 @@ const SLEEPS: std::time::Duration = std::time::Duration::from_micros(50);
 /// ends.
 pub(crate) struct Brief<T> {
     taken: AtomicBool,
+    /// Where a model's threads wait: it explores that one which spins does so for ever.
+    #[cfg(loom)]
+    gate: super::Mutex<()>,
     value: Cell<T>,
 }
 
@@ -43,16 +46,40 @@ impl Drop for Taken<'_> {
 
 impl<T> Brief<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { taken: AtomicBool::new(false), value: Cell::new(value) }
+        Self {
+            taken: AtomicBool::new(false),
+            #[cfg(loom)]
+            gate: super::Mutex::new(()),
+            value: Cell::new(value),
+        }
     }
 
     /// Does `work` while nobody else does any.
     #[expect(clippy::inline_always, reason = "apart, results of the work are copied once more")]
     #[inline(always)]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        if self.taken.swap(true, Ordering::Acquire) {
+        #[cfg(loom)]
+        let _gate = self.gate.lock();
+        if !self.take() {
             self.wait();
         }
+        self.taken(work)
+    }
+
+    #[inline]
+    fn take(&self) -> bool {
+        self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Does `work` where nobody else does any.
+    #[cfg(loom)]
+    pub(crate) fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.take().then(|| self.taken(work))
+    }
+
+    /// Does `work`, and gives the lock back that was just taken.
+    #[inline]
+    fn taken<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         let _taken = Taken(&self.taken);
         self.value.with_mut(|value| {
             // SAFETY: whoever changed `taken` from false to true is the only one here until it is
@@ -68,10 +95,8 @@ impl<T> Brief<T> {
         loop {
             pause(looks);
             looks = looks.saturating_add(1);
-            // Only reads while it is taken, so that the holder's cache line stays its own. A model
-            // explores that what is read stays old for ever, so there it is not read.
-            let taken = !cfg!(loom) && self.taken.load(Ordering::Relaxed);
-            if !taken && !self.taken.swap(true, Ordering::Acquire) {
+            // Only reads while it is taken, so that the holder's cache line stays its own.
+            if !self.taken.load(Ordering::Relaxed) && self.take() {
                 return;
             }
         }
