@@ -10,7 +10,7 @@ use plimsoll_core_types::{Clock as _, SystemClock};
 use plimsoll_cpu::process::ProcessCpu;
 use tokio::runtime::{Builder, Runtime};
 
-const MODEL: &str = "[host]\nmemory = \"200Mi\"\n[models.small]\nembedded = \"16Mi\"\nslots = 64\n";
+const MODEL: &str = "[host]\nmemory = \"200Mi\"\n[models.small]\nembedded = \"64Ki\"\nslots = 64\n";
 const LOAD: Load = Load {
     rate: 1000,
     connections: 32,
