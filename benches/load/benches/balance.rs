@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use plimsoll_bench::criterion::Criterion;
-use plimsoll_bench::{OWN, criterion, goal, goal_times};
-use plimsoll_bench_load::{balancer, call, peak, pending};
+use plimsoll_bench::{OWN, criterion, goal};
+use plimsoll_bench_load::{balancer, call, exchange, goal_nanos, peak, pending};
 use plimsoll_core_types::{ReplicaId, Timestamp};
 use plimsoll_load::{BackendReport, Balancer, Work};
 use tokio::sync::Semaphore;
@@ -60,7 +60,7 @@ fn pick(criterion: &mut Criterion, backends: usize) {
 
 fn write(criterion: &mut Criterion, backends: usize) {
     let row = format!("load.write{{backends={backends}}}");
-    goal(&row, 25.0);
+    goal_nanos(&row, 25.0);
     let own = balancer(backends);
     let mut group = criterion.benchmark_group(&row);
     let mut step = 0_usize;
@@ -71,13 +71,13 @@ fn write(criterion: &mut Criterion, backends: usize) {
             own.report(place(step, backends), &report, Timestamp::from_nanos(step as u64));
         });
     });
+    exchange(&mut group);
     group.finish();
 }
 
 fn whole(criterion: &mut Criterion, backends: usize) {
     let row = format!("load.lease{{backends={backends}}}");
-    // 30 ns where tokio's semaphore takes 8.8.
-    goal_times(&row, "tokio-semaphore", 30.0 / 8.8);
+    goal_nanos(&row, 30.0);
     let own = balancer(backends);
     let mut group = criterion.benchmark_group(&row);
     let mut now = Timestamp::ZERO;
@@ -101,6 +101,7 @@ fn whole(criterion: &mut Criterion, backends: usize) {
     let (mut pending, mut peak) = (pending(backends), peak(backends));
     group.bench_function("tower-p2c-pending", |b| b.iter(|| call(&mut pending)));
     group.bench_function("tower-p2c-peak-ewma", |b| b.iter(|| call(&mut peak)));
+    exchange(&mut group);
     group.finish();
 }
 

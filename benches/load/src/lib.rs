@@ -8,12 +8,38 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use plimsoll_bench::criterion::BenchmarkGroup;
+use plimsoll_bench::criterion::measurement::WallTime;
+use plimsoll_bench::goal_times;
 use plimsoll_core_types::ReplicaId;
 use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
 use tower::Service;
 use tower::balance::p2c::Balance;
 use tower::discover::ServiceList;
 use tower::load::{CompleteOnResponse, Load, PeakEwma, PendingRequests};
+
+/// What one exchange took on the machine of the goals, in nanoseconds: goals are given for that
+/// machine, and exchanges, of which a lock or a permit is made, differ most between machines.
+const EXCHANGE: f64 = 4.6;
+
+/// The row named `row` should take as many exchanges as `nanos` are.
+pub fn goal_nanos(row: &str, nanos: f64) {
+    goal_times(row, "compare-exchange", nanos / EXCHANGE);
+}
+
+/// One uncontended exchange, which the goal of [`goal_nanos`] is measured by.
+pub fn exchange(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let word = AtomicU64::new(0);
+    group.bench_function("compare-exchange", |b| {
+        b.iter(|| {
+            let word = black_box(&word);
+            let seen = word.load(Ordering::Relaxed);
+            word.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed)
+        });
+    });
+}
 
 /// A balancer of so many backends of four slots.
 ///

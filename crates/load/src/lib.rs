@@ -6,7 +6,10 @@
 //! - [`Admission`] holds the number in progress at a limit. Who exceeds it waits in one line: by
 //!   class, by tenants' shares, until a deadline, the newest first under overload; or is refused,
 //!   with the reason and the time after which to come back.
-//! - [`tower::Balanced`] is both as one tower service, with [`Sessions`] and alerts.
+#![cfg_attr(
+    feature = "tower",
+    doc = "- [`tower::Balanced`] is both as one tower service, with [`Sessions`] and alerts."
+)]
 //! - [`LoadService`] manages both: limits, forecasts of load, what is about to be saturated.
 //! - [`alert::Alerts`] tells when objectives on errors and latency burn their budget too fast.
 //! - [`scenario`] runs all of it in virtual time, beside other policies and beside what knows

@@ -185,9 +185,14 @@ impl LoadManager for LoadService {
                 let permits = slots as f64 * self.config.permits_per_slot.get();
                 (permits as usize, Reason::Requested)
             }
+            // What is measured of a raise would be what the gradient takes back.
+            None if self.admission.ceiling() > limit_from => {
+                (self.admission.ceiling(), Reason::Requested)
+            }
             None => self.climb.lock().step(metrics, limit_from, self.floor),
         };
         self.admission.set_limit(to);
+        self.admission.adapt(metrics.shed > 0 || metrics.queued > 0);
         let shed = metrics.shed as f64 / metrics.arrivals.max(1) as f64;
         let limit_to = self.admission.limit();
         LoadChange { limit_from, limit_to, shed: Ratio::saturating(shed).min_one(), reason }

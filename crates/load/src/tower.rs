@@ -126,6 +126,17 @@ impl<S, T> Layer<S> for AdmissionLayer<T> {
     }
 }
 
+/// A service that is cloned for each request and sent between threads with it. Whatever can be, is.
+pub trait Portable<Request>:
+    Service<Request, Response: Send, Error: Send, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S, Request> Portable<Request> for S where
+    S: Service<Request, Response: Send, Error: Send, Future: Send> + Clone + Send + 'static
+{
+}
+
 /// A service whose requests wait their turn; made by [`AdmissionLayer`].
 #[derive(Debug)]
 pub struct Admitted<S, T = Plain> {
@@ -143,10 +154,7 @@ impl<S: Clone, T> Clone for Admitted<S, T> {
 
 impl<S, T, Request> Service<Request> for Admitted<S, T>
 where
-    S: Service<Request> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send,
-    S::Response: Send,
+    S: Portable<Request>,
     Request: Send + 'static,
     T: Traffic<Request, S::Response>,
 {
@@ -288,7 +296,7 @@ impl<S: Clone, T> Shared<S, T> {
     /// Lets in as many as there are slots in rotation.
     fn follow(&self, admission: &Admission) {
         let slots = self.balancer.open_slots();
-        if self.late && slots > 0 && slots != admission.limit() {
+        if self.late && slots > 0 && slots != admission.ceiling() {
             admission.set_limit(slots);
         }
     }
@@ -332,6 +340,9 @@ impl<S: Clone, T> Shared<S, T> {
             dispatch.fail(now);
         }
         if let Some(admission) = &self.admission {
+            if well && let Some(expected) = work.expected {
+                admission.observe(expected, now.saturating_since(sent));
+            }
             self.follow(admission);
         }
         answered.map_err(Error::Service)
@@ -340,10 +351,7 @@ impl<S: Clone, T> Shared<S, T> {
 
 impl<S, T, Request> Service<Request> for Balanced<S, T>
 where
-    S: Service<Request> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-    S::Response: Send,
-    S::Error: Send,
+    S: Portable<Request> + Sync,
     Request: Send + 'static,
     T: Traffic<Request, S::Response>,
 {

@@ -142,8 +142,15 @@ async fn a_full_line_gives_way_to_higher_classes_only() {
 }
 
 fn service(limit: usize) -> (LoadService, Arc<Admission>, Arc<Balancer>) {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
     let config = AdmissionConfig { limit, ..AdmissionConfig::default() };
+    serving(config, Arc::new(ManualClock::new()))
+}
+
+fn serving(
+    config: AdmissionConfig,
+    clock: Arc<ManualClock>,
+) -> (LoadService, Arc<Admission>, Arc<Balancer>) {
+    let clock: Arc<dyn Clock> = clock;
     let admission = Arc::new(Admission::new(config, Arc::clone(&clock)));
     let balancer = Arc::new(Balancer::new(BalancerConfig::default()));
     let (a, b) = (Arc::clone(&admission), Arc::clone(&balancer));
@@ -173,6 +180,37 @@ fn cold_loads_do_not_lower_the_limit() {
         assert_eq!((change.limit_from, change.limit_to), (64, 64));
     }
     assert_eq!(admission.limit(), 64);
+}
+
+/// How many are let in after many windows of a server that slows down with the square of what is in
+/// it beyond 16, and of which somebody is refused in each window.
+fn let_in_by_a_server_that_thrashes(gradient: bool) -> (usize, usize) {
+    let clock = Arc::new(ManualClock::new());
+    let config = AdmissionConfig { limit: 64, gradient, ..AdmissionConfig::default() };
+    let (service, admission, balancer) = serving(config, Arc::clone(&clock));
+    for number in 0..8 {
+        balancer.add(ReplicaId::new(number), BackendConfig { slots: 8, ..Default::default() });
+    }
+    for second in 1..300 {
+        let permits: Vec<_> = std::iter::from_fn(|| admission.try_admit()).collect();
+        let times = (permits.len() as f64 / 16.0).max(1.0).powi(2);
+        for number in 0..100 {
+            // Of very different sizes, which say nothing of the server.
+            let work = Duration::from_millis(1 + number % 50);
+            clock.advance(work.mul_f64(times));
+            admission.observe(work, work.mul_f64(times));
+        }
+        service.optimize(&LoadMetrics { shed: 5, ..cold(second) });
+    }
+    (admission.limit(), admission.ceiling())
+}
+
+#[test]
+fn a_gradient_lowers_the_limit_of_a_server_that_thrashes() {
+    assert_eq!(let_in_by_a_server_that_thrashes(false), (64, 64));
+    let (limit, ceiling) = let_in_by_a_server_that_thrashes(true);
+    assert_eq!(ceiling, 64);
+    assert!((8..=24).contains(&limit), "{limit}");
 }
 
 #[test]

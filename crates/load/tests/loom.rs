@@ -11,8 +11,8 @@ use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
 use plimsoll_core_types::{ReplicaId, Timestamp};
-use plimsoll_load::model::Model;
-use plimsoll_load::{BackendConfig, Balancer, BalancerConfig, Work};
+use plimsoll_load::model::{Guarded, Model};
+use plimsoll_load::{BackendConfig, Balancer, BalancerConfig, Dispatch, Work};
 
 /// Tries every schedule of at most three preemptions, as loom's authors advise.
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -28,12 +28,17 @@ fn idle(model: &Model) {
     assert!(admission.try_admit().is_some());
 }
 
+/// Somebody else who waits for a permit and gives it back.
+fn another(model: &Model) -> thread::JoinHandle<()> {
+    let model = model.clone();
+    thread::spawn(move || drop(block_on(model.admit()).expect("there is room")))
+}
+
 #[test]
 fn whoever_waits_gets_the_permit_that_comes_back() {
     check(|| {
         let model = Model::new(1);
-        let other = model.clone();
-        let thread = thread::spawn(move || drop(block_on(other.admit()).expect("there is room")));
+        let thread = another(&model);
         drop(block_on(model.admit()).expect("there is room"));
         thread.join().unwrap();
         idle(&model);
@@ -87,8 +92,7 @@ fn whoever_is_behind_a_cancel_is_still_served() {
         let mut first = Box::pin(model.admit());
         let mut context = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut context).is_pending());
-        let other = model.clone();
-        let second = thread::spawn(move || drop(block_on(other.admit()).expect("there is room")));
+        let second = another(&model);
         drop(held);
         drop(first);
         second.join().unwrap();
@@ -101,13 +105,16 @@ fn a_limit_that_grows_lets_in_who_waits() {
     check(|| {
         let model = Model::new(1);
         let held = model.admission().try_admit().expect("it is free");
-        let other = model.clone();
-        let thread = thread::spawn(move || drop(block_on(other.admit()).expect("there is room")));
+        let thread = another(&model);
         model.admission().set_limit(2);
         thread.join().unwrap();
         drop(held);
         idle(&model);
     });
+}
+
+fn dispatch(balancer: &Balancer) -> Dispatch<&Balancer> {
+    balancer.dispatch(&Work::default(), Timestamp::ZERO).expect("both are open")
 }
 
 fn balancer() -> Arc<Balancer> {
@@ -124,9 +131,7 @@ fn a_read_sees_a_backend_that_was_best_and_the_last_write_stays() {
         let balancer = balancer();
         let other = Arc::clone(&balancer);
         let thread = thread::spawn(move || {
-            let dispatch =
-                other.dispatch(&Work::default(), Timestamp::ZERO).expect("both are open");
-            drop(dispatch);
+            drop(dispatch(&other));
             other.drain(ReplicaId::new(0));
         });
         let best = balancer.best().expect("one is always open");
@@ -142,18 +147,31 @@ fn two_who_dispatch_at_once_are_both_counted_and_go_to_different_backends() {
         let balancer = balancer();
         let other = Arc::clone(&balancer);
         let thread = thread::spawn(move || {
-            let dispatch =
-                other.dispatch(&Work::default(), Timestamp::ZERO).expect("both are open");
+            let dispatch = dispatch(&other);
             let replica = dispatch.replica();
             // Still in progress when the other one looks.
             std::mem::forget(dispatch);
             replica
         });
-        let mine = balancer.dispatch(&Work::default(), Timestamp::ZERO).expect("both are open");
+        let mine = dispatch(&balancer);
         let theirs = thread.join().unwrap();
         assert_ne!(mine.replica(), theirs);
         assert_eq!(balancer.in_progress(), 2);
         drop(mine);
         assert_eq!(balancer.in_progress(), 1);
+    });
+}
+
+#[test]
+fn one_at_a_time_has_the_balancers_lock_and_sees_what_the_last_one_did() {
+    check(|| {
+        let guarded = Guarded::new();
+        let count = |guarded: &Guarded| usize::from(guarded.try_count().is_some());
+        let other = guarded.clone();
+        let thread = thread::spawn(move || count(&other) + count(&other));
+        let mine = count(&guarded);
+        let counted = mine + thread.join().unwrap();
+        assert!(counted >= 1, "somebody was first");
+        assert_eq!(guarded.try_count(), Some(counted + 1));
     });
 }

@@ -19,6 +19,13 @@ pub struct AdmissionConfig {
     pub least: usize,
     /// The limit is never adapted above this. Default 65536.
     pub most: usize,
+    /// Whether the limit is lowered where fewer at once serve more, as in a server that is bound by
+    /// memory and thrashes. Needs to be told what requests were expected to take and took
+    /// ([`observe`](crate::Admission::observe), which the tower service
+    /// does) and when a window has passed ([`adapt`](crate::Admission::adapt), which
+    /// [`LoadService`](crate::LoadService) does). Where slowness does not grow with concurrency it
+    /// gains nothing, and costs looks at an eighth fewer permits, now and then. Default false.
+    pub gradient: bool,
     /// How many may wait; at most 1,048,576. Where they do, a newcomer takes the place of
     /// somebody of a lower class; or, in its own, of a tenant that holds more of the line for its
     /// weight, or, under overload, of whoever has waited longest; else it is refused. 0 refuses whoever can't begin at once. Default 1024.
@@ -45,6 +52,7 @@ impl Default for AdmissionConfig {
             limit: 256,
             least: 1,
             most: 1 << 16,
+            gradient: false,
             max_waiting: 1024,
             wait_at_most: Duration::from_secs(30),
             lifo_after: None,

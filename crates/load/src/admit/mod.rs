@@ -3,6 +3,7 @@
 mod climb;
 mod config;
 mod drain;
+mod gradient;
 mod line;
 #[cfg(loom)]
 pub mod model;
@@ -20,6 +21,7 @@ use plimsoll_core_types::{Clock, Priority, Reason, TenantId, Timestamp};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 pub(crate) use climb::Climb;
 pub use config::AdmissionConfig;
+use gradient::Gradient;
 pub(crate) use line::Ticket;
 use line::{Ask, Line, Stand, Why};
 pub use permit::Permit;
@@ -58,6 +60,9 @@ const WAITED_FOR: u64 = 1 << 63;
 pub struct Admission {
     state: AtomicU64,
     limit: AtomicU64,
+    /// What the limit is where the gradient does not lower it.
+    ceiling: AtomicU64,
+    gradient: Option<Mutex<Gradient>>,
     line: Mutex<Line>,
     clock: Arc<dyn Clock>,
 }
@@ -123,6 +128,8 @@ impl Admission {
         Self {
             state: AtomicU64::new(0),
             limit: AtomicU64::new(limit),
+            ceiling: AtomicU64::new(limit),
+            gradient: config.gradient.then(|| Mutex::new(Gradient::default())),
             line: Mutex::new(Line::new(config)),
             clock,
         }
@@ -307,8 +314,41 @@ impl Admission {
     /// Changes how many permits there are; brought between the configured least and most. Where
     /// more are out, the difference is not given out again.
     pub fn set_limit(&self, limit: usize) {
-        let limit = self.line.lock().config().clamp(limit) as u64;
-        self.limit.store(limit, Ordering::Relaxed);
+        let ceiling = self.line.lock().config().clamp(limit);
+        self.ceiling.store(ceiling as u64, Ordering::Relaxed);
+        self.follow(ceiling, |_| {});
+    }
+
+    /// What the limit was last set to, which a [gradient](AdmissionConfig::gradient) may have
+    /// lowered since.
+    pub fn ceiling(&self) -> usize {
+        self.ceiling.load(Ordering::Relaxed) as usize
+    }
+
+    /// Says that a request which was expected to take `work` has held its permit for `held`, for the
+    /// [gradient](AdmissionConfig::gradient). Without one this does nothing.
+    pub fn observe(&self, work: Duration, held: Duration) {
+        if let Some(gradient) = &self.gradient {
+            gradient.lock().hear(work, held, self.in_progress(), self.clock.now());
+        }
+    }
+
+    /// Adapts the limit to what was [observed](Self::observe), where there is a
+    /// [gradient](AdmissionConfig::gradient); to be called each second or so, with whether somebody
+    /// was kept waiting or refused since the last time.
+    pub fn adapt(&self, demand: bool) {
+        let (ceiling, now) = (self.ceiling(), self.clock.now());
+        self.follow(ceiling, |gradient| gradient.step(demand, ceiling, now));
+    }
+
+    /// Does `work`, and takes the limit from the gradient; or `ceiling`, where there is none.
+    fn follow(&self, ceiling: usize, work: impl FnOnce(&mut Gradient)) {
+        let limit = self.gradient.as_ref().map_or(ceiling, |gradient| {
+            let mut gradient = gradient.lock();
+            work(&mut gradient);
+            gradient.limit(ceiling)
+        });
+        self.limit.store(limit as u64, Ordering::Relaxed);
         self.serve();
     }
 

@@ -21,15 +21,9 @@ impl Score {
     pub(crate) fn new(nanos: f64) -> Self {
         if nanos.is_nan() { Self::NEVER } else { Self((nanos as f32).clamp(0.0, f32::MAX)) }
     }
-
-    /// In nanoseconds.
-    pub(crate) const fn nanos(self) -> f32 {
-        self.0
-    }
 }
 
-/// Sorts behind every key of a place.
-const EMPTY: u64 = u64::MAX;
+const EMPTY: u64 = Argmin::EMPTY;
 
 /// Positive floats order as their bits do.
 fn key(score: Score, age: u16, place: usize) -> u64 {
@@ -37,20 +31,6 @@ fn key(score: Score, age: u16, place: usize) -> u64 {
         return EMPTY;
     }
     u64::from(score.0.to_bits()) << 32 | u64::from(age) << 16 | place as u64
-}
-
-/// A place and its score, as packed in one word.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Winner {
-    pub(crate) place: usize,
-    pub(crate) score: Score,
-}
-
-impl Winner {
-    pub(crate) fn unpack(key: u64) -> Option<Self> {
-        let score = Score(f32::from_bits((key >> 32) as u32));
-        (key != EMPTY).then_some(Self { place: (key & 0xffff) as usize, score })
-    }
 }
 
 /// The scores of up to 65536 places and their argmin.
@@ -62,6 +42,9 @@ pub(crate) struct Argmin {
 }
 
 impl Argmin {
+    /// The root where no place may be picked; sorts behind every key of a place.
+    pub(crate) const EMPTY: u64 = u64::MAX;
+
     /// The most places there can be.
     pub(crate) const MOST: usize = 1 << 16;
 
@@ -90,6 +73,7 @@ impl Argmin {
     }
 
     /// Sets the score of `place`, for which there must be room. `age` orders equal scores.
+    #[inline]
     pub(crate) fn set(&mut self, place: usize, score: Score, age: u16) {
         let mut node = self.width() + place;
         let Some(leaf) = self.nodes.get_mut(node) else { return };
@@ -108,14 +92,29 @@ impl Argmin {
         }
     }
 
-    /// The packed argmin, for [`Winner::unpack`].
+    /// The packed argmin, for [`place`](Self::place) and [`nanos`](Self::nanos).
+    #[inline]
     pub(crate) fn root(&self) -> u64 {
-        self.nodes[1]
+        self.nodes.get(1).copied().unwrap_or(EMPTY)
     }
 
-    /// The place with the smallest score; none where no place may be picked.
-    pub(crate) fn min(&self) -> Option<Winner> {
-        Winner::unpack(self.root())
+    /// The leaf of `place`, and the smallest of all, by a plain scan.
+    #[cfg(test)]
+    pub(crate) fn plain(&self, place: usize) -> (u64, u64) {
+        let leaves = &self.nodes[self.width()..];
+        (leaves[place], leaves.iter().copied().min().unwrap_or(EMPTY))
+    }
+
+    /// The place that a root names; none where no place may be picked.
+    #[inline]
+    pub(crate) fn place(root: u64) -> Option<usize> {
+        (root != EMPTY).then_some((root & 0xffff) as usize)
+    }
+
+    /// The score that a root names.
+    #[inline]
+    pub(crate) fn nanos(root: u64) -> f32 {
+        f32::from_bits((root >> 32) as u32)
     }
 }
 
@@ -130,11 +129,12 @@ mod tests {
         let mut argmin = Argmin::new();
         argmin.reserve(2);
         argmin.set(0, Score::new(f64::NAN), 0);
-        assert_eq!(argmin.min(), None);
+        assert_eq!(Argmin::place(argmin.root()), None);
         argmin.set(1, Score::new(f64::INFINITY), 0);
-        assert_eq!(argmin.min().unwrap().place, 1);
+        assert_eq!(Argmin::place(argmin.root()), Some(1));
         argmin.set(0, Score::new(-1.0), 0);
-        assert_eq!(argmin.min(), Some(Winner { place: 0, score: Score(0.0) }));
+        let root = argmin.root();
+        assert_eq!((Argmin::place(root), Argmin::nanos(root)), (Some(0), 0.0));
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         for (place, age) in [(0, 9), (1, 3), (2, 5)] {
             argmin.set(place, Score::new(7.0), age);
         }
-        assert_eq!(argmin.min().unwrap().place, 1);
+        assert_eq!(Argmin::place(argmin.root()), Some(1));
     }
 
     proptest! {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use plimsoll_core_types::{ReplicaId, Timestamp};
 
-use super::argmin::{Argmin, Score};
+use super::argmin::Argmin;
 use super::config::{BackendConfig, BalancerConfig, Binding};
 use super::report::{BackendReport, BackendStatus, Standing};
-use super::sized::{Line, Lines};
-use super::slot::{Fleet, Foreign, Slot, State, Taken, moment, nanos, since};
+use super::scores::Scores;
+use super::slot::{Fleet, Foreign, Slot, State, Taken, nanos, since};
 use crate::policy::{Candidate, Dice, Policy};
 
 mod choose;
@@ -23,11 +23,11 @@ const REFRESH_AT_ONCE: usize = 16;
 /// Where others send to the same backends, a place is as good as the best when it would be done
 /// this share of a typical request later at most.
 const NEARLY: f64 = 0.1;
-/// Moments in the busy argmin are counted from an epoch no older than this, which keeps them exact
-/// to some 60 nanoseconds.
-const EPOCH: Duration = Duration::from_secs(1);
 /// How quickly the typical work follows the mean of what is seen.
 const TYPICAL_FOLLOWS: f64 = 1.0 / 64.0;
+
+/// Of the time to an answer, at least this share is taken to be work, whatever wait was predicted.
+const LEAST_SERVED: f64 = 1.0 / 16.0;
 
 /// No replica's number.
 pub(super) const NOBODY: u64 = u64::MAX;
@@ -48,8 +48,6 @@ pub(super) struct Begun {
     at: Timestamp,
     /// Nanoseconds of its own work, at pace 1.
     work: f64,
-    /// Nanoseconds of work before and of it, at pace 1.
-    expected: f64,
     taken: Taken,
     /// Whether its size was known.
     sized: bool,
@@ -86,14 +84,7 @@ impl Hasher for Mixer {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: BalancerConfig,
-    /// Backends with a free slot: nanoseconds from a dispatch until it would be done.
-    idle: Argmin,
-    /// Backends that are full: nanoseconds from the epoch until one more would be done. Apart from
-    /// the others because those moments come nearer while nothing is written.
-    busy: Argmin,
-    /// The same by any size.
-    lines: Lines,
-    epoch: Timestamp,
+    scores: Scores,
     /// The place that was said to be the best.
     best: Option<usize>,
     slots: Vec<Slot>,
@@ -131,10 +122,7 @@ impl Core {
         let dice = Dice::new(config.seed);
         Self {
             config,
-            idle: Argmin::new(),
-            busy: Argmin::new(),
-            lines: Lines::default(),
-            epoch: Timestamp::ZERO,
+            scores: Scores::new(),
             best: None,
             slots: Vec::new(),
             places: HashMap::default(),
@@ -156,34 +144,14 @@ impl Core {
         }
     }
 
+    #[inline]
     fn rescore(&mut self, place: u32) {
-        let slot = &self.slots[place as usize];
-        let mut scores = [Score::NEVER; 2];
-        let mut line = Line::NEVER;
-        if let Some(completion) = slot.line(&self.fleet, self.latest) {
-            line.pace = completion.pace as f32;
-            let done = completion.of(self.fleet.typical);
-            if slot.is_queueing() {
-                scores[1] = Score::new(done + self.since_epoch());
-                line.busy = (completion.base + self.since_epoch()) as f32;
-            } else {
-                scores[0] = Score::new(done);
-                line.idle = completion.base as f32;
-            }
-        }
-        let age = slot.age;
-        self.idle.set(place as usize, scores[0], age);
-        self.busy.set(place as usize, scores[1], age);
-        self.lines.set(place as usize, line);
-    }
-
-    /// Of equals, this one comes last now.
-    fn comes_last(&mut self, place: u32) {
-        self.age = self.age.wrapping_add(1);
-        self.slots[place as usize].age = self.age;
+        let slot = &mut self.slots[place as usize];
+        self.scores.set(place as usize, slot, &self.fleet, self.latest);
     }
 
     /// Slots of backends in rotation, where they may have changed since this was last asked.
+    #[inline]
     pub(super) fn changed_slots(&mut self) -> Option<usize> {
         std::mem::take(&mut self.changed).then(|| self.open_slots())
     }
@@ -193,32 +161,11 @@ impl Core {
         open.map(|slot| slot.slots as usize).sum()
     }
 
-    fn since_epoch(&self) -> f64 {
-        since(self.latest, self.epoch)
-    }
-
-    /// Counts moments from now on from now on.
-    fn move_epoch(&mut self) {
-        self.epoch = self.latest;
-        for place in 0..self.slots.len() {
-            if self.slots[place].is_queueing() {
-                self.rescore(place as u32);
-            }
-        }
-    }
-
     /// The number of who would get a typical request now, or [`NOBODY`], where that is another one
     /// than when this was last asked.
+    #[inline]
     pub(super) fn changed_best(&mut self) -> Option<u64> {
-        let (idle, busy) = (self.idle.min(), self.busy.min());
-        let soonest = match (idle, busy) {
-            (Some(idle), Some(busy)) => {
-                let busy_from_now = f64::from(busy.score.nanos()) - self.since_epoch();
-                Some(if busy_from_now < f64::from(idle.score.nanos()) { busy } else { idle })
-            }
-            (idle, busy) => idle.or(busy),
-        };
-        let place = soonest.map(|winner| winner.place);
+        let place = self.scores.soonest(self.latest);
         if place == self.best && !self.changed {
             return None;
         }
@@ -239,7 +186,7 @@ impl Core {
         let fresh = Slot::new(id, config, distance, self.fleet.typical, self.latest);
         if let Some(&place) = self.places.get(&id) {
             let slot = &mut self.slots[place as usize];
-            (slot.slots, slot.distance) = (fresh.slots, fresh.distance);
+            slot.resize(&fresh);
             if slot.state == State::Draining {
                 slot.state = State::Open;
                 slot.returned = self.latest;
@@ -250,9 +197,7 @@ impl Core {
         let place = match self.vacant.pop() {
             Some(place) => place,
             None if self.slots.len() < self.config.max_backends => {
-                self.idle.reserve(self.slots.len() + 1);
-                self.busy.reserve(self.slots.len() + 1);
-                self.lines.reserve(self.slots.len() + 1);
+                self.scores.reserve(self.slots.len() + 1);
                 self.slots.push(fresh.clone());
                 (self.slots.len() - 1) as u32
             }
@@ -303,22 +248,20 @@ impl Core {
         let taken = since(now, begun.at);
         let slot = &mut self.slots[begun.place as usize];
         slot.end(begun.work, &begun.taken, now);
+        let mut size = self.fleet.typical;
         match ended {
             Ended::Well => {
-                let waited = (begun.taken.begins - moment(begun.at)).max(0.0);
-                let served = (taken - waited).max(taken / 16.0);
+                let served = (taken - begun.taken.waits).max(taken * LEAST_SERVED);
                 let pace = slot.pace;
                 slot.learn_success(now);
-                slot.learn_pace(begun.expected, served, now);
-                let size = if begun.sized { begun.work } else { served / pace };
-                self.fleet.typical += (size - self.fleet.typical) * TYPICAL_FOLLOWS;
-                self.fleet.typical = self.fleet.typical.max(1.0);
+                slot.learn_pace(begun.work, served, now);
+                size = if begun.sized { begun.work } else { served / pace };
             }
             Ended::Badly => {
                 slot.learn_failure();
-                slot.learn_at_least(begun.expected, taken, now);
+                slot.learn_at_least(begun.work, taken, now);
             }
-            Ended::Cancelled => slot.learn_at_least(begun.expected, taken, now),
+            Ended::Cancelled => slot.learn_at_least(begun.work, taken, now),
         }
         if let Some(policy) = &mut self.policy
             && ended != Ended::Cancelled
@@ -332,6 +275,9 @@ impl Core {
         } else {
             self.vacate_if_idle(begun.place);
         }
+        // After the score, which then need not wait for it: one answer hardly moves it.
+        let typical = self.fleet.typical + (size - self.fleet.typical) * TYPICAL_FOLLOWS;
+        self.fleet.typical = typical.max(1.0);
     }
 
     /// Takes what a backend, or whoever watches it, says of it.
@@ -344,7 +290,7 @@ impl Core {
             slot.foreign = Foreign { in_flight: others.max(0.0), known: true };
         }
         if let Some(speed) = report.speed {
-            slot.measured(1.0 / speed.get().max(1e-6), now);
+            slot.measured(1.0 / speed.get(), now);
         }
         if let Some(policy) = &mut self.policy {
             policy.reported(place as usize, report, self.latest);
@@ -374,5 +320,18 @@ impl Core {
 
     pub(super) fn in_flight(&self) -> usize {
         self.slots.iter().map(|slot| slot.in_flight as usize).sum()
+    }
+
+    /// No estimate is so small that a processor works on it by microcode.
+    #[cfg(test)]
+    pub(super) fn check_numbers(&self) {
+        for number in self.slots.iter().flat_map(Slot::estimates).chain([self.fleet.typical]) {
+            assert!(number == 0.0 || number.is_normal(), "{number:e} in {:?}", self.slots);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_scores(&self) {
+        self.scores.check(&self.slots, &self.fleet, self.latest);
     }
 }

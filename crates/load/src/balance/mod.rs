@@ -6,6 +6,7 @@ mod core;
 mod dispatch;
 mod error;
 mod report;
+mod scores;
 mod session;
 mod sized;
 mod slot;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use plimsoll_core_types::{LoadDistribution, ReplicaId, Timestamp};
 
 use crate::policy::Policy;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Brief, Ordering};
 pub use config::{BackendConfig, BalancerConfig, Binding, EjectionConfig, Sharing, Zone};
 use core::{Begun, Core, Ended, NOBODY};
 pub use dispatch::Dispatch;
@@ -51,7 +52,7 @@ pub use work::{MAX_CACHED, Work};
 /// ```
 #[derive(Debug)]
 pub struct Balancer {
-    core: Mutex<Core>,
+    core: Brief<Core>,
     /// Who was best at the last write, for those who only look; [`NOBODY`] where nobody was.
     best: AtomicU64,
     open_slots: AtomicU64,
@@ -71,21 +72,23 @@ impl Balancer {
     fn made(core: Core) -> Self {
         let best = AtomicU64::new(NOBODY);
         let open_slots = AtomicU64::new(0);
-        Self { core: Mutex::new(core), best, open_slots }
+        Self { core: Brief::new(core), best, open_slots }
     }
 
     /// Does `work` under the lock, and shows what is best after it.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "apart, what is done is copied once more")]
+    #[inline(always)]
     fn write<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core = self.core.lock();
-        let done = work(&mut core);
-        if let Some(best) = core.changed_best() {
-            self.best.store(best, Ordering::Release);
-        }
-        if let Some(slots) = core.changed_slots() {
-            self.open_slots.store(slots as u64, Ordering::Release);
-        }
-        done
+        self.core.with(|core| {
+            let done = work(core);
+            if let Some(best) = core.changed_best() {
+                self.best.store(best, Ordering::Release);
+            }
+            if let Some(slots) = core.changed_slots() {
+                self.open_slots.store(slots as u64, Ordering::Release);
+            }
+            done
+        })
     }
 
     /// Adds a backend; one that is there already gets the new number of slots and zone, and is
@@ -171,7 +174,7 @@ impl Balancer {
 
     /// Whether what exceeds the slots waits elsewhere ([`Binding::Late`]).
     pub fn is_late(&self) -> bool {
-        self.core.lock().config.binding == Binding::Late
+        self.core.with(|core| core.config.binding == Binding::Late)
     }
 
     /// Slots of the backends that take requests: what the limit of an
@@ -182,12 +185,12 @@ impl Balancer {
 
     /// How many dispatches live.
     pub fn in_progress(&self) -> usize {
-        self.core.lock().in_flight()
+        self.core.with(|core| core.in_flight())
     }
 
     /// Every backend as it stands, removed ones with requests in progress included.
     pub fn backends(&self) -> Vec<BackendStatus> {
-        self.core.lock().statuses()
+        self.core.with(|core| core.statuses())
     }
 
     /// How load lies on the backends, with `pending` requests that wait elsewhere.

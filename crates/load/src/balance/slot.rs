@@ -6,21 +6,14 @@ use std::time::Duration;
 use plimsoll_core_types::{ReplicaId, Timestamp};
 
 use super::config::{BackendConfig, EjectionConfig};
+use super::scores::Side;
 
-/// Share of what is known of a backend's pace that one more answer leaves standing: about the
-/// last 16 answers count.
-const PACE_KEEPS: f64 = 15.0 / 16.0;
+mod learn;
+
 /// What the believed speed counts for beside answers: as much as this many.
 const PRIOR_ANSWERS: f64 = 4.0;
-/// Share of the error rate that one more answer leaves standing.
-const ERRORS_KEEP: f64 = 0.9;
-/// An error rate above this is taken as this, or a backend's score could not be written.
-const MOST_ERRORS: f64 = 0.99;
-/// A speed that was measured from outside is believed for this long.
-const MEASURED_FOR: f64 = 10e9;
-/// What is known of an idle backend is half forgotten after this time, so that one that was slow
-/// or failing is tried again.
-const IDLE_HALF_LIFE: f64 = 10e9;
+/// Nanoseconds that a nanosecond of work takes at least; at most, as many times as many.
+const FASTEST: f64 = 1e-6;
 /// Work in progress is taken to be at most this many times what was expected of it.
 const SURELY: f64 = 4.0;
 /// Requests that others are taken to have sent to a backend since it was heard of.
@@ -34,11 +27,11 @@ const LANES: usize = 8;
 /// What a request has taken of a lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
-    pub(super) lane: usize,
-    /// When it should begin and end.
-    pub(super) begins: f64,
+    pub(super) lane: u8,
+    /// Nanoseconds until it should begin.
+    pub(super) waits: f64,
+    /// When it should end, less what answers had moved its lane by.
     pub(super) ends: f64,
-    pub(super) moved: f64,
 }
 
 /// Whether a backend may be sent requests.
@@ -84,10 +77,11 @@ pub(super) struct Foreign {
 pub(super) struct Slot {
     pub(super) id: ReplicaId,
     pub(super) state: State,
-    pub(super) slots: f64,
+    pub(super) slots: u32,
     pub(super) in_flight: u32,
     /// The count of dispatches when it was last chosen.
     pub(super) age: u16,
+    pub(super) side: Side,
     /// Nanoseconds of work in progress, at pace 1.
     pub(super) backlog: f64,
     pub(super) foreign: Foreign,
@@ -96,8 +90,8 @@ pub(super) struct Slot {
     /// By how much answers have moved what was predicted of each lane.
     moved: [f64; LANES],
     lanes: usize,
-    /// Slots in a lane.
-    width: f64,
+    /// One slot's share of its lane.
+    narrow: f64,
     /// One slot's share of all of them.
     share: f64,
     /// Nanoseconds taken for a nanosecond of work.
@@ -133,16 +127,19 @@ pub(super) struct Fleet {
     pub(super) late: bool,
 }
 
+#[inline]
 pub(super) fn nanos(duration: Duration) -> f64 {
     duration.as_secs() as f64 * 1e9 + f64::from(duration.subsec_nanos())
 }
 
 /// Nanoseconds of a clock, which signed numbers hold for 292 years: these turn into floats in one
 /// instruction.
+#[inline]
 pub(super) fn moment(at: Timestamp) -> f64 {
     at.as_nanos().cast_signed() as f64
 }
 
+#[inline]
 pub(super) fn since(now: Timestamp, earlier: Timestamp) -> f64 {
     now.as_nanos().saturating_sub(earlier.as_nanos()).cast_signed() as f64
 }
@@ -155,19 +152,20 @@ impl Slot {
         typical: f64,
         now: Timestamp,
     ) -> Self {
-        let believed_pace = 1.0 / config.speed.get().max(1e-6);
+        let believed_pace = 1.0 / config.speed.get().max(FASTEST);
         Self {
             id,
             state: State::Open,
-            slots: config.slots.clamp(1, 1 << 20) as f64,
+            slots: config.slots.clamp(1, 1 << 20) as u32,
             in_flight: 0,
             age: 0,
+            side: Side::Neither,
             backlog: 0.0,
             foreign: Foreign::default(),
             free_at: [0.0; LANES],
             moved: [0.0; LANES],
             lanes: config.slots.clamp(1, LANES),
-            width: config.slots.max(1) as f64 / config.slots.clamp(1, LANES) as f64,
+            narrow: config.slots.clamp(1, LANES) as f64 / config.slots.max(1) as f64,
             share: 1.0 / config.slots.clamp(1, 1 << 20) as f64,
             pace: believed_pace,
             taken: PRIOR_ANSWERS * typical * believed_pace,
@@ -186,25 +184,45 @@ impl Slot {
         }
     }
 
+    /// Takes the slots and the place of `other`, and keeps what was learned.
+    pub(super) fn resize(&mut self, other: &Self) {
+        (self.slots, self.distance) = (other.slots, other.distance);
+        (self.lanes, self.narrow, self.share) = (other.lanes, other.narrow, other.share);
+    }
+
     pub(super) fn is_out(&self) -> bool {
         matches!(self.state, State::Ejected { .. } | State::Probing { .. })
     }
 
     /// The lane that is free first, and when.
+    #[inline]
     fn first_free(&self) -> (usize, f64) {
-        let mut first = (0, self.free_at[0]);
-        for lane in 1..self.lanes {
-            if self.free_at[lane] < first.1 {
-                first = (lane, self.free_at[lane]);
+        if self.in_flight == 0 {
+            return (0, self.free_at[0]);
+        }
+        let mut first = (0, f64::INFINITY);
+        for (lane, free) in self.free_at[..self.lanes].iter().enumerate() {
+            if *free < first.1 {
+                first = (lane, *free);
             }
         }
         first
     }
 
-    /// When one more request would begin.
-    pub(super) fn begins(&self, typical: f64, now: f64) -> f64 {
+    /// Nanoseconds until one more request would begin.
+    #[inline]
+    fn waits(&self, typical: f64, now: Timestamp) -> f64 {
+        if !self.foreign.known && self.in_flight < self.slots {
+            return 0.0;
+        }
+        let now = moment(now);
+        (self.begins(typical, now) - now).max(0.0)
+    }
+
+    /// When one more request would begin, where others are before it or may be.
+    fn begins(&self, typical: f64, now: f64) -> f64 {
         let in_flight = f64::from(self.in_flight) + self.foreign.in_flight;
-        let before = in_flight - self.slots + 1.0;
+        let before = in_flight - f64::from(self.slots) + 1.0;
         // The mean time between two of its answers while all slots are taken.
         let between = typical * self.pace * self.share;
         if self.foreign.known {
@@ -212,9 +230,6 @@ impl Slot {
             // edge makes the last free slots worth less than the first.
             let before = before + UNHEARD;
             return now + f64::midpoint(before, (before * before + 1.0).sqrt()) * between;
-        }
-        if before <= 0.0 {
-            return now;
         }
         // All slots are taken, so whatever was predicted, none is free now: those before this one
         // end one by one, each in the time of typical work, or less where all are known to be far
@@ -225,12 +240,12 @@ impl Slot {
     }
 
     /// When one more request would be done, as a line over its size; none where none may be sent.
+    #[inline]
     pub(super) fn line(&self, fleet: &Fleet, now: Timestamp) -> Option<Completion> {
-        if self.state != State::Open || (fleet.late && self.is_full()) {
+        if !matches!(self.state, State::Open) || (fleet.late && self.is_full()) {
             return None;
         }
-        let at = moment(now);
-        let waits = self.begins(fleet.typical, at) - at;
+        let waits = self.waits(fleet.typical, now);
         let base = waits + self.errors * fleet.typical + self.distance + self.overdue(now);
         Some(Completion { base, pace: self.pace * self.warming(fleet, now) })
     }
@@ -247,14 +262,24 @@ impl Slot {
         !self.foreign.known && self.is_full()
     }
 
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
-        f64::from(self.in_flight) + self.foreign.in_flight >= self.slots
+        if self.foreign.known {
+            return f64::from(self.in_flight) + self.foreign.in_flight >= f64::from(self.slots);
+        }
+        self.in_flight >= self.slots
     }
 
+    #[inline]
     fn warming(&self, fleet: &Fleet, now: Timestamp) -> f64 {
         if fleet.slow_start == 0.0 {
             return 1.0;
         }
+        self.warming_for(fleet, now)
+    }
+
+    #[inline(never)]
+    fn warming_for(&self, fleet: &Fleet, now: Timestamp) -> f64 {
         let age = since(now, self.returned);
         if age >= fleet.slow_start {
             return 1.0;
@@ -263,6 +288,7 @@ impl Slot {
     }
 
     /// Nanoseconds by which the next answer is late: it may take as long again.
+    #[inline]
     fn overdue(&self, now: Timestamp) -> f64 {
         if self.in_flight == 0 {
             return 0.0;
@@ -272,30 +298,32 @@ impl Slot {
         if late > 0.0 { late / f64::from(self.in_flight) } else { 0.0 }
     }
 
+    #[inline]
     pub(super) fn begin(&mut self, work: f64, fleet: &Fleet, now: Timestamp) -> Taken {
         if self.in_flight == 0 {
             self.heard = now;
         }
-        let begins = self.begins(fleet.typical, moment(now));
-        let (lane, _) = self.first_free();
+        let waits = self.waits(fleet.typical, now);
+        let begins = moment(now) + waits;
+        let (lane, free) = self.first_free();
         let takes = work * self.pace;
-        self.free_at[lane] = self.free_at[lane].max(begins) + takes / self.width;
+        self.free_at[lane] = free.max(begins) + takes * self.narrow;
         self.touched = now;
         self.in_flight += 1;
         self.backlog += work;
-        Taken { lane, begins, ends: begins + takes, moved: self.moved[lane] }
+        Taken { lane: lane as u8, waits, ends: begins + takes - self.moved[lane] }
     }
 
     /// Takes what [`begin`](Self::begin) added.
+    #[inline]
     pub(super) fn end(&mut self, work: f64, taken: &Taken, now: Timestamp) {
         self.touched = now;
         self.in_flight = self.in_flight.saturating_sub(1);
-        let lane = taken.lane.min(LANES - 1);
+        let lane = usize::from(taken.lane).min(LANES - 1);
         // What was predicted of it, by what has been learned since.
-        let ends = taken.ends + (self.moved[lane] - taken.moved);
-        let late = moment(now) - ends;
+        let late = moment(now) - (taken.ends + self.moved[lane]);
         self.moved[lane] += late;
-        self.free_at[lane] += late / self.width;
+        self.free_at[lane] += late * self.narrow;
         // What rounding leaves must not outlive the requests.
         self.backlog = if self.in_flight == 0 { 0.0 } else { (self.backlog - work).max(0.0) };
         if self.in_flight == 0 {
@@ -303,88 +331,9 @@ impl Slot {
         }
     }
 
-    /// Learns that what was expected to take `expected` nanoseconds at pace 1 took `taken`.
-    /// While it is measured from outside, that is believed instead.
-    pub(super) fn learn_pace(&mut self, expected: f64, taken: f64, now: Timestamp) {
-        if since(now, self.measured_at) < MEASURED_FOR && self.measured_at > Timestamp::ZERO {
-            return;
-        }
-        self.taken = self.taken * PACE_KEEPS + taken;
-        self.expected = self.expected * PACE_KEEPS + expected;
-        if self.expected > 0.0 {
-            self.pace = (self.taken / self.expected).clamp(1e-6, 1e6);
-        }
-    }
-
-    /// Learns that something took `taken` without an end: it is at least that slow.
-    pub(super) fn learn_at_least(&mut self, expected: f64, taken: f64, now: Timestamp) {
-        if taken > expected * self.pace {
-            self.learn_pace(expected, taken, now);
-        }
-    }
-
-    /// Takes a measured pace: at once where it is another one, else as one more opinion, or the
-    /// error of each measurement would decide between equal backends.
-    pub(super) fn measured(&mut self, pace: f64, now: Timestamp) {
-        /// Measurements within this factor are of the same pace.
-        const SAME: f64 = 1.25;
-        const FOLLOWS: f64 = 1.0 / 8.0;
-        self.measured_at = now;
-        let pace = pace.clamp(1e-6, 1e6);
-        let same = pace < self.pace * SAME && self.pace < pace * SAME;
-        self.set_pace(if same { self.pace + (pace - self.pace) * FOLLOWS } else { pace });
-    }
-
-    fn set_pace(&mut self, pace: f64) {
-        self.pace = pace;
-        self.taken = self.expected * pace;
-    }
-
-    pub(super) fn learn_success(&mut self, now: Timestamp) {
-        self.heard = now;
-        self.failures_in_row = 0;
-        if self.failing > 0.0 {
-            self.failing *= ERRORS_KEEP;
-            self.doubt = 0.0;
-            self.expect_errors();
-        }
-    }
-
-    /// Failures that are independent cost as many attempts as the odds say; those in a row are
-    /// not, and say that the next fails too.
-    fn expect_errors(&mut self) {
-        let odds = self.failing / (1.0 - self.failing);
-        self.errors = odds.max(self.doubt - 1.0);
-    }
-
-    pub(super) fn learn_failure(&mut self) {
-        self.failures_in_row = self.failures_in_row.saturating_add(1);
-        self.failing = (1.0 - (1.0 - self.failing) * ERRORS_KEEP).min(MOST_ERRORS);
-        self.doubt = (2.0 * self.doubt + 1.0).min(1.0 / (1.0 - MOST_ERRORS));
-        self.expect_errors();
-    }
-
-    /// What failed before says nothing any more.
-    pub(super) fn forgive(&mut self) {
-        self.failures_in_row = 0;
-        (self.failing, self.doubt, self.errors) = (0.0, 0.0, 0.0);
-    }
-
-    /// Forgets of an idle backend what is old, so that it is tried again.
-    pub(super) fn forget(&mut self, now: Timestamp) {
-        let idle = since(now, self.touched);
-        if self.in_flight > 0 || idle <= 0.0 {
-            return;
-        }
-        self.touched = now;
-        let keeps = (-idle / IDLE_HALF_LIFE).exp2();
-        self.failing *= keeps;
-        self.doubt *= keeps;
-        self.expect_errors();
-        let (slow, believed) = (self.pace, self.believed_pace);
-        if slow > believed {
-            self.set_pace(believed + (slow - believed) * keeps);
-        }
+    #[cfg(test)]
+    pub(super) const fn estimates(&self) -> [f64; 6] {
+        [self.pace, self.taken, self.expected, self.failing, self.doubt, self.errors]
     }
 
     /// How long the next ejection lasts.

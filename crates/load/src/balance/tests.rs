@@ -238,6 +238,7 @@ proptest! {
                 Step::Pass(millis) => now += Duration::from_millis(millis),
             }
             prop_assert_eq!(balancer.in_progress(), alive.len());
+            balancer.core.with(|core| core.check_scores());
             let mut by_id: HashMap<ReplicaId, usize> = HashMap::new();
             for dispatch in &alive {
                 *by_id.entry(dispatch.replica()).or_default() += 1;
@@ -259,4 +260,17 @@ proptest! {
         alive.clear();
         prop_assert_eq!(balancer.in_progress(), 0);
     }
+}
+
+#[test]
+fn answers_without_end_keep_numbers_that_a_processor_works_with() {
+    let balancer = balancer(1, 1, BalancerConfig::default());
+    fail(&balancer, 0, 1, at(0));
+    for step in 0..20_000 {
+        balancer.dispatch(&Work::default(), at(step)).unwrap().succeed(at(step));
+    }
+    // Each takes a sixteenth away: what is left of any of it is nothing, or normal.
+    let status = status(&balancer, 0);
+    assert_eq!(status.errors, Ratio::ZERO);
+    balancer.core.with(|core| core.check_numbers());
 }

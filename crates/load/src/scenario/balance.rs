@@ -5,7 +5,7 @@
 //! sizes only roughly, and speeds only from answers and from a measurement each second.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use plimsoll_core_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,9 @@ impl Default for BalanceScenario {
 pub enum Contender {
     /// What [`Balancer`] does by default.
     PredictedCompletion,
+    /// The same with [`Binding::Late`](crate::Binding::Late): what exceeds the slots that are
+    /// believed to be free waits at its balancer, until an answer or a report frees one.
+    PredictedCompletionLate,
     /// [`RoundRobin`](crate::policy::RoundRobin).
     RoundRobin,
     /// [`RandomChoice`](crate::policy::RandomChoice).
@@ -87,8 +90,9 @@ pub enum Contender {
 
 impl Contender {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PredictedCompletion,
+        Self::PredictedCompletionLate,
         Self::RoundRobin,
         Self::Random,
         Self::LeastRequest,
@@ -104,6 +108,7 @@ impl Contender {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PredictedCompletion => "predicted-completion",
+            Self::PredictedCompletionLate => "predicted-completion-late",
             Self::RoundRobin => "round-robin",
             Self::Random => "random",
             Self::LeastRequest => "p2c-least-request",
@@ -144,6 +149,8 @@ pub(super) struct Job {
     pub(super) key: u64,
 }
 
+/// Seconds after the last arrival in which those that are held are still served.
+const MOST_AFTER: usize = 10_000;
 /// The share of a run that is not counted, at its beginning.
 const WARM_UP: f64 = 0.05;
 /// When the second backend is slow, as shares of the run.
@@ -195,21 +202,28 @@ impl BalanceScenario {
             ending: BinaryHeap::new(),
             alive: Vec::new(),
             vacant: Vec::new(),
+            held: vec![VecDeque::new(); self.balancers],
+            served: Vec::with_capacity(self.requests),
         };
         let mut reports = Reports::new(self);
-        let mut served = Vec::with_capacity(self.requests);
         let mut now = 0.0;
         for _ in 0..self.requests {
             now += random.exponential() / rate;
             let job = self.job(&mut random);
-            while let Some((at, what, to)) = reports.next(now) {
-                world.end_until(at);
-                director.report(&world.servers, what, to, at);
-            }
-            world.end_until(now);
-            served.push(world.send(director, &job, now));
+            world.pass(director, &mut reports, now);
+            world.held[job.balancer].push_back(Held { job, came: now, index: world.served.len() });
+            world.served.push(Served { size: job.size, wait: f64::MAX, latency: f64::MAX });
+            world.release(director, job.balancer, now);
         }
-        outcome(&served)
+        // Whoever is still held is served by and by.
+        for _ in 0..MOST_AFTER {
+            if world.held.iter().all(VecDeque::is_empty) {
+                break;
+            }
+            now += 1.0;
+            world.pass(director, &mut reports, now);
+        }
+        outcome(&world.served)
     }
 }
 
@@ -255,10 +269,20 @@ impl Reports {
 /// A request that is in a backend.
 struct Alive<'a> {
     server: usize,
+    balancer: usize,
     /// How many were there before it.
     met: usize,
     began: f64,
     dispatch: Option<Dispatch<&'a Balancer>>,
+}
+
+/// A request that waits at its balancer.
+#[derive(Clone, Debug)]
+struct Held {
+    job: Job,
+    came: f64,
+    /// Its place among those served.
+    index: usize,
 }
 
 struct World<'a> {
@@ -266,6 +290,9 @@ struct World<'a> {
     ending: BinaryHeap<Reverse<(Timestamp, usize)>>,
     alive: Vec<Option<Alive<'a>>>,
     vacant: Vec<usize>,
+    /// Those that wait at each balancer.
+    held: Vec<VecDeque<Held>>,
+    served: Vec<Served>,
 }
 
 /// How a request fared.
@@ -276,7 +303,17 @@ struct Served {
 }
 
 impl<'a> World<'a> {
-    fn end_until(&mut self, now: f64) {
+    /// What happens until `now`, in order.
+    fn pass(&mut self, director: &mut impl Director<'a>, reports: &mut Reports, now: f64) {
+        while let Some((at, what, to)) = reports.next(now) {
+            self.end_until(director, at);
+            director.report(&self.servers, what, to, at);
+            self.release(director, to, at);
+        }
+        self.end_until(director, now);
+    }
+
+    fn end_until(&mut self, director: &mut impl Director<'a>, now: f64) {
         let now = timestamp(now);
         while let Some(Reverse((at, index))) = self.ending.peek().copied()
             && at <= now
@@ -288,22 +325,40 @@ impl<'a> World<'a> {
             self.servers[alive.server].leave(alive.met, latency);
             if let Some(dispatch) = alive.dispatch {
                 dispatch.succeed(at);
+                self.release(director, alive.balancer, at.as_secs_f64());
             }
         }
     }
 
-    fn send(&mut self, director: &mut impl Director<'a>, job: &Job, now: f64) -> Served {
-        let (server, dispatch) = director.choose(&self.servers, job, now);
+    /// Sends what is held at `balancer`, as long as it finds a backend.
+    fn release(&mut self, director: &mut impl Director<'a>, balancer: usize, now: f64) {
+        while let Some(held) = self.held[balancer].front().cloned()
+            && let Some((begins, ends)) = self.send(director, &held.job, now)
+        {
+            self.held[balancer].pop_front();
+            let served = &mut self.served[held.index];
+            (served.wait, served.latency) = (begins - held.came, ends - held.came);
+        }
+    }
+
+    /// When `job` begins and ends, where it goes to a backend now.
+    fn send(
+        &mut self,
+        director: &mut impl Director<'a>,
+        job: &Job,
+        now: f64,
+    ) -> Option<(f64, f64)> {
+        let (server, dispatch) = director.choose(&self.servers, job, now)?;
         let met = self.servers[server].in_flight;
         let (begins, ends) = self.servers[server].join(job.size, now);
-        let alive = Some(Alive { server, met, began: now, dispatch });
+        let alive = Some(Alive { server, balancer: job.balancer, met, began: now, dispatch });
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.alive.push(None);
             self.alive.len() - 1
         });
         self.alive[index] = alive;
         self.ending.push(Reverse((timestamp(ends), index)));
-        Served { size: job.size, wait: begins - now, latency: ends - now }
+        Some((begins, ends))
     }
 }
 

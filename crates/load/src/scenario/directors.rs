@@ -8,7 +8,8 @@ use plimsoll_core_types::{Ratio, ReplicaId, Timestamp};
 use super::balance::{BalanceScenario, Contender, Job};
 use super::servers::Server;
 use crate::balance::{
-    BackendConfig, BackendReport, Balancer, BalancerConfig, Dispatch, Sharing, Work,
+    BackendConfig, BackendReport, Balancer, BalancerConfig, Binding, Dispatch, DispatchError,
+    Sharing, Work,
 };
 use crate::policy::{
     BoundedHash, LeastRequest, PeakEwma, Prequal, RandomChoice, RoundRobin, ShortestQueue,
@@ -17,13 +18,13 @@ use crate::random::Random;
 
 /// Chooses a backend for each request, and may learn from answers and from what backends say.
 pub(super) trait Director<'a> {
-    /// Which backend; and what is to be given back at its end.
+    /// Which backend, and what is to be given back at its end; none where it is to wait.
     fn choose(
         &mut self,
         servers: &[Server],
         job: &Job,
         now: f64,
-    ) -> (usize, Option<Dispatch<&'a Balancer>>);
+    ) -> Option<(usize, Option<Dispatch<&'a Balancer>>)>;
 
     /// Backends say something of themselves to balancer `to`.
     fn report(&mut self, servers: &[Server], what: Said, to: usize, now: f64) {
@@ -50,10 +51,10 @@ impl<'a> Director<'a> for Clairvoyant {
         servers: &[Server],
         job: &Job,
         now: f64,
-    ) -> (usize, Option<Dispatch<&'a Balancer>>) {
+    ) -> Option<(usize, Option<Dispatch<&'a Balancer>>)> {
         let end = |server: &Server| server.would_run(job.size, now).1;
         let ends = servers.iter().map(end).enumerate();
-        (ends.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index), None)
+        ends.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| (index, None))
     }
 }
 
@@ -68,11 +69,11 @@ impl<'a> Director<'a> for Central {
         servers: &[Server],
         _: &Job,
         now: f64,
-    ) -> (usize, Option<Dispatch<&'a Balancer>>) {
+    ) -> Option<(usize, Option<Dispatch<&'a Balancer>>)> {
         let order = |server: &Server| (server.would_run(0.0, now).0, -server.speed(now));
         let starts = servers.iter().map(order).enumerate();
         let first = starts.min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        (first.map_or(0, |(index, _)| index), None)
+        first.map(|(index, _)| (index, None))
     }
 }
 
@@ -96,9 +97,12 @@ fn duration(seconds: f64) -> Duration {
 /// The balancers of `scenario`, with their backends.
 pub(super) fn balancers(scenario: &BalanceScenario, contender: Contender) -> Vec<Balancer> {
     let sharing = if scenario.balancers > 1 { Sharing::Shared } else { Sharing::Sole };
+    let late = contender == Contender::PredictedCompletionLate;
+    let binding = if late { Binding::Late } else { Binding::Early };
     let make = |index: usize| {
         let config = BalancerConfig {
             sharing,
+            binding,
             typical: Duration::from_secs(1),
             seed: scenario.seed ^ (index as u64) << 32,
             ..BalancerConfig::default()
@@ -114,9 +118,10 @@ pub(super) fn balancers(scenario: &BalanceScenario, contender: Contender) -> Vec
             Contender::Prequal => Balancer::with_policy(config, Prequal::default()),
             Contender::ShortestQueue => Balancer::with_policy(config, ShortestQueue),
             Contender::BoundedHash => Balancer::with_policy(config, BoundedHash),
-            Contender::PredictedCompletion | Contender::Clairvoyant | Contender::Central => {
-                Balancer::new(config)
-            }
+            Contender::PredictedCompletion
+            | Contender::PredictedCompletionLate
+            | Contender::Clairvoyant
+            | Contender::Central => Balancer::new(config),
         };
         for number in 0..scenario.backends {
             let backend = BackendConfig { slots: scenario.slots, ..BackendConfig::default() };
@@ -156,7 +161,7 @@ impl<'a> Director<'a> for Production<'a> {
         servers: &[Server],
         job: &Job,
         now: f64,
-    ) -> (usize, Option<Dispatch<&'a Balancer>>) {
+    ) -> Option<(usize, Option<Dispatch<&'a Balancer>>)> {
         let balancer = &self.balancers[job.balancer];
         if self.probes {
             // Prequal asks three backends for each request.
@@ -169,8 +174,9 @@ impl<'a> Director<'a> for Production<'a> {
         let work = Work::expecting(duration(job.estimate)).of_key(job.key);
         // Nothing fails in this scenario, so nobody is out; were somebody, the first would do.
         match balancer.dispatch(&work, timestamp(now)) {
-            Ok(dispatch) => (dispatch.replica().get() as usize, Some(dispatch)),
-            Err(_) => (0, None),
+            Ok(dispatch) => Some((dispatch.replica().get() as usize, Some(dispatch))),
+            Err(DispatchError::Full { .. }) => None,
+            Err(_) => Some((0, None)),
         }
     }
 

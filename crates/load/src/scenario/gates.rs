@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use plimsoll_core_types::{Clock, ManualClock, Timestamp};
@@ -23,11 +24,24 @@ pub(super) enum Verdict {
     Refused(Option<f64>),
 }
 
+/// One that was let in has been served. Times are in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    /// Since it came.
+    pub(super) latency: f64,
+    /// How many were in progress when it was let in.
+    pub(super) in_flight: usize,
+    /// What it was expected to take.
+    pub(super) estimate: f64,
+    /// What it took since it began.
+    pub(super) held: f64,
+    pub(super) at: Timestamp,
+}
+
 pub(super) trait Gate: fmt::Debug {
     fn comes(&mut self, who: usize, deadline: Timestamp, now: Timestamp) -> Verdict;
 
-    /// One that was let in has been served.
-    fn served(&mut self, latency: f64, in_flight: usize, now: Timestamp);
+    fn served(&mut self, answer: &Answer);
 
     /// One that waits has reached its deadline.
     fn expires(&mut self, who: usize, now: Timestamp) {
@@ -62,11 +76,14 @@ impl Gate for Limited {
         Verdict::In
     }
 
-    fn served(&mut self, latency: f64, in_flight: usize, _: Timestamp) {
+    fn served(&mut self, answer: &Answer) {
         self.in_flight -= 1;
-        self.limit.answered(latency, in_flight);
+        self.limit.answered(answer.latency, answer.in_flight);
     }
 }
+
+/// How often admission adapts.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// Notes whose wait has ended.
 struct Bell {
@@ -87,13 +104,23 @@ pub(super) struct Admitted {
     clock: Arc<ManualClock>,
     tickets: HashMap<usize, Ticket>,
     rung: Arc<Mutex<Vec<usize>>>,
+    adapted: Timestamp,
+    /// Refusals until then.
+    refused: u64,
 }
 
 impl Admitted {
     pub(super) fn new(config: AdmissionConfig) -> Self {
         let clock = Arc::new(ManualClock::new());
         let admission = Admission::new(config, Arc::clone(&clock) as Arc<dyn Clock>);
-        Self { admission, clock, tickets: HashMap::new(), rung: Arc::default() }
+        Self {
+            admission,
+            clock,
+            tickets: HashMap::new(),
+            rung: Arc::default(),
+            adapted: Timestamp::ZERO,
+            refused: 0,
+        }
     }
 
     fn look(&mut self, who: usize) -> Option<Verdict> {
@@ -122,9 +149,17 @@ impl Gate for Admitted {
         }
     }
 
-    fn served(&mut self, _: f64, _: usize, now: Timestamp) {
-        self.clock.advance_to(now);
+    fn served(&mut self, answer: &Answer) {
+        self.clock.advance_to(answer.at);
+        let seconds = Duration::from_secs_f64;
+        self.admission.observe(seconds(answer.estimate), seconds(answer.held));
         self.admission.give_back();
+        if answer.at.saturating_since(self.adapted) >= WINDOW {
+            self.adapted = answer.at;
+            let status = self.admission.status();
+            let refused = std::mem::replace(&mut self.refused, status.refused);
+            self.admission.adapt(status.waiting > 0 || status.refused > refused);
+        }
     }
 
     fn expires(&mut self, who: usize, now: Timestamp) {

@@ -17,7 +17,7 @@ mod sizes;
 
 pub use balance::{BalanceOutcome, BalanceScenario, Contender};
 pub use failures::{Failure, FailureOutcome, FailureScenario};
-pub use overload::{Limiter, OverloadOutcome, OverloadScenario, Retry};
+pub use overload::{Limiter, OverloadOutcome, OverloadScenario, Retry, Slowdown};
 pub use replay::{ReplayError, ReplayOptions, UnknownPolicy, replay};
 
 /// The value of `sorted` that `share` of them are below or at; zero where there are none.

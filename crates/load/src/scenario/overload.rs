@@ -11,7 +11,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use plimsoll_core_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::gates::{Admitted, Gate, Limited, Verdict};
+use super::gates::{Admitted, Answer, Gate, Limited, Verdict};
 use super::limiters::{Aimd, Fixed, Gradient2, Vegas};
 use super::quantile;
 use super::sizes::size;
@@ -25,6 +25,8 @@ pub struct OverloadScenario {
     pub factor: f64,
     /// How many requests the server works on at once.
     pub slots: usize,
+    /// How it slows down when it works on many at once. Default: not at all.
+    pub slowdown: Slowdown,
     /// How long it lasts; the first tenth is not counted.
     pub seconds: f64,
     /// How long somebody is ready to wait.
@@ -42,12 +44,37 @@ impl Default for OverloadScenario {
         Self {
             factor: 2.0,
             slots: 16,
+            slowdown: Slowdown::default(),
             seconds: 1000.0,
             patience: 2.0,
             reject_cost: 0.0,
             retry: Retry::Never,
             seed: 1,
         }
+    }
+}
+
+/// How a server slows down when it works on many requests at once: with `n`, each takes
+/// `(n ÷ knee)^power` times as long where `n` is above the knee. With a power of 1 it serves no more
+/// than at the knee, and above that less (memory-bound, or thrashing).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slowdown {
+    /// So many it works on at full speed.
+    pub knee: usize,
+    /// How steeply it slows down beyond.
+    pub power: f64,
+}
+
+impl Default for Slowdown {
+    fn default() -> Self {
+        Self { knee: usize::MAX, power: 0.0 }
+    }
+}
+
+impl Slowdown {
+    /// How many times as long a request takes that begins as one of `busy`.
+    fn times(self, busy: usize) -> f64 {
+        if busy <= self.knee { 1.0 } else { (busy as f64 / self.knee as f64).powf(self.power) }
     }
 }
 
@@ -68,6 +95,8 @@ pub enum Retry {
 const UNCOUNTED: f64 = 0.1;
 /// How often somebody comes back at most.
 const RETRIES: u32 = 3;
+/// σ of the logarithm of estimated over true size.
+const SIZE_ERROR: f64 = 0.5;
 /// How long somebody waits who was not told when to come back.
 const UNTOLD: f64 = 0.5;
 
@@ -77,6 +106,9 @@ const UNTOLD: f64 = 0.5;
 pub enum Limiter {
     /// [`Admission`](crate::Admission) with a permit for each slot and otherwise its defaults.
     Plimsoll,
+    /// The same with a [gradient](AdmissionConfig::gradient), told sizes roughly (σ of the logarithm
+    /// of estimated over true size: 0.5).
+    PlimsollGradient,
     /// Netflix's second gradient, with its defaults.
     Gradient2,
     /// TCP Vegas, with Netflix's defaults.
@@ -91,13 +123,21 @@ pub enum Limiter {
 
 impl Limiter {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Plimsoll, Self::Gradient2, Self::Vegas, Self::Aimd, Self::HandTuned, Self::None];
+    pub const ALL: [Self; 7] = [
+        Self::Plimsoll,
+        Self::PlimsollGradient,
+        Self::Gradient2,
+        Self::Vegas,
+        Self::Aimd,
+        Self::HandTuned,
+        Self::None,
+    ];
 
     /// Its name in reports and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plimsoll => "plimsoll",
+            Self::PlimsollGradient => "plimsoll-gradient",
             Self::Gradient2 => "gradient2",
             Self::Vegas => "vegas",
             Self::Aimd => "aimd",
@@ -126,6 +166,9 @@ pub struct OverloadOutcome {
 #[derive(Clone, Copy, Debug)]
 struct Client {
     size: f64,
+    /// The size that whoever lets it in believes.
+    estimate: f64,
+    began: f64,
     first: f64,
     came: f64,
     patience_ends: f64,
@@ -163,17 +206,19 @@ fn at(seconds: f64) -> Timestamp {
 impl OverloadScenario {
     fn gate(&self, limiter: Limiter) -> Box<dyn Gate> {
         match limiter {
-            Limiter::Plimsoll => Box::new(Admitted::new(AdmissionConfig {
-                limit: self.slots,
-                ..AdmissionConfig::default()
-            })),
+            Limiter::Plimsoll | Limiter::PlimsollGradient => {
+                let gradient = limiter == Limiter::PlimsollGradient;
+                let config =
+                    AdmissionConfig { limit: self.slots, gradient, ..AdmissionConfig::default() };
+                Box::new(Admitted::new(config))
+            }
             Limiter::Gradient2 => Box::new(Limited::new(Gradient2::default())),
             Limiter::Vegas => Box::new(Limited::new(Vegas::new(self.seed))),
             Limiter::Aimd => Box::new(Limited::new(Aimd::default())),
             // A line in which half of the patience is waited.
             Limiter::HandTuned => {
-                let line = self.slots as f64 * self.patience / 2.0;
-                Box::new(Limited::new(Fixed(self.slots + line as usize)))
+                let line = self.able() as f64 * self.patience / 2.0;
+                Box::new(Limited::new(Fixed(self.able() + line as usize)))
             }
             Limiter::None => Box::new(Limited::new(Fixed(usize::MAX))),
         }
@@ -196,13 +241,18 @@ impl OverloadScenario {
             waits: Vec::new(),
         };
         let mut random = Random::new(self.seed);
-        let rate = self.slots as f64 * self.factor.max(1e-6);
+        let mut guesses = Random::new(self.seed ^ 0x6e55);
+        let rate = self.able() as f64 * self.factor.max(1e-6);
         let mut now = 0.0;
         while now < self.seconds {
             now += random.exponential() / rate;
             world.until(at(now));
+            let size = size(&mut random);
+            let error = SIZE_ERROR * guesses.normal() - SIZE_ERROR * SIZE_ERROR / 2.0;
             world.clients.push(Client {
-                size: size(&mut random),
+                size,
+                estimate: size * error.exp(),
+                began: now,
                 first: now,
                 came: now,
                 patience_ends: now + self.patience,
@@ -214,8 +264,13 @@ impl OverloadScenario {
         world.outcome()
     }
 
+    /// How much the server can serve at once, when as many are in it as serve most.
+    fn able(&self) -> usize {
+        self.slots.min(self.slowdown.knee)
+    }
+
     /// The largest goodput: of work, what refusing the others leaves.
-    fn bound(&self) -> f64 {
+    pub fn bound(&self) -> f64 {
         let attempts = if self.retry == Retry::Always { f64::from(1 + RETRIES) } else { 1.0 };
         let cost = self.reject_cost * attempts;
         // g + cost · (factor − g) = 1, where not everybody can be served.
@@ -304,9 +359,11 @@ impl World<'_> {
             && let Some(who) = self.line.pop_front()
         {
             self.busy += 1;
+            self.clients[who].began = now;
             let client = self.clients[who];
             self.count(&client, now);
-            let takes = client.size + std::mem::take(&mut self.debt);
+            let takes = client.size * self.scenario.slowdown.times(self.busy)
+                + std::mem::take(&mut self.debt);
             self.events.push(Reverse((at(now + takes), Event::Served(who))));
         }
     }
@@ -332,13 +389,19 @@ impl World<'_> {
         self.busy -= 1;
         self.in_system -= 1;
         let client = self.clients[who];
-        self.gate.served(now - client.came, client.in_flight, at(now));
+        self.gate.served(&Answer {
+            latency: now - client.came,
+            in_flight: client.in_flight,
+            estimate: client.estimate,
+            held: now - client.began,
+            at: at(now),
+        });
         self.begin(now);
     }
 
     fn outcome(mut self) -> OverloadOutcome {
         self.waits.sort_unstable_by(f64::total_cmp);
-        let able = self.scenario.slots as f64 * self.scenario.seconds * (1.0 - UNCOUNTED);
+        let able = self.scenario.able() as f64 * self.scenario.seconds * (1.0 - UNCOUNTED);
         OverloadOutcome {
             goodput: self.good / able,
             wait_p50: quantile(&self.waits, 0.5),

@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(contender.name().parse(), Ok(contender));
         }
         let unknown = "fastest".parse::<Contender>().unwrap_err().to_string();
-        assert!(unknown.contains("predicted-completion, round-robin"), "{unknown}");
+        assert!(unknown.contains("predicted-completion-late, round-robin"), "{unknown}");
     }
 
     #[test]

@@ -59,16 +59,29 @@ fn predicted_completion_beats_policies_that_do_not_predict() {
     assert!(!ours.unstable);
 }
 
-/// The goal is a wait of 1.0 at the 99th percentile, which is missed (about 1.2). The shortest queue
-/// waits a little less here, and has the worse slowdown, as it does not know who is slow.
+/// The goal is a wait of 1.0 at the 99th percentile, which is missed: about 1.2 where requests wait at
+/// backends, and 1.05 where each balancer holds what exceeds the slots that it believes to be free.
+/// The shortest queue waits about as long, and has the worse slowdown, as it does not know who is
+/// slow.
 #[test]
 fn balancers_that_share_backends_with_stale_signals_stay_stable() {
     let scenario = at(0.85, 8);
     let ours = run(&scenario, Contender::PredictedCompletion);
+    let late = run(&scenario, Contender::PredictedCompletionLate);
     let shortest = run(&scenario, Contender::ShortestQueue);
-    let row = Row::new("load.wait_p99_stale", ours.wait_p99, "services", Better::Lower);
-    report(&row.goal(1.0).peer("shortest-queue", shortest.wait_p99));
+    let prequal = run(&scenario, Contender::Prequal);
+    let clairvoyant = run(&scenario, Contender::Clairvoyant);
+    for (binding, outcome) in [("early", &ours), ("late", &late)] {
+        let row = Row::new("load.wait_p99_stale", outcome.wait_p99, "services", Better::Lower)
+            .label("binding", binding)
+            .goal(1.0)
+            .peer("shortest-queue", shortest.wait_p99)
+            .peer("prequal", prequal.wait_p99);
+        report(&row.peer("clairvoyant", clairvoyant.wait_p99));
+    }
     assert!(!ours.unstable && ours.wait_p99 <= 1.35, "{ours:?}");
+    assert!(!late.unstable && late.wait_p99 < ours.wait_p99, "{late:?} {ours:?}");
+    assert!(ours.wait_p99 < prequal.wait_p99, "{ours:?} {prequal:?}");
     assert!(ours.slowdown_p99 < shortest.slowdown_p99, "{ours:?} {shortest:?}");
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use plimsoll_core_types::{ReplicaId, Timestamp};
 
 use super::{Begun, Core, NEARLY, mixed};
-use crate::balance::argmin::Winner;
 use crate::balance::config::Sharing;
 use crate::balance::error::DispatchError;
 use crate::balance::slot::{State, nanos};
@@ -95,8 +94,7 @@ impl Core {
         let bound = done + self.fleet.typical * NEARLY;
         let preferred = |place: usize| Random::new(self.config.seed ^ mixed(place)).next();
         let mut chosen = (u64::MAX, best);
-        let now = self.since_epoch() as f32;
-        self.lines.near(work as f32, now, bound as f32, |place| {
+        self.scores.near(work, self.latest, bound, |place| {
             chosen = chosen.min((preferred(place), place));
         });
         chosen.1
@@ -134,13 +132,14 @@ impl Core {
             id: slot.id,
             at: now,
             work: own,
-            expected: own,
             sized: work.expected.is_some(),
             probe,
         };
         if !probe {
-            self.comes_last(place);
-            self.rescore(place);
+            // Of equals, this one comes last now.
+            self.age = self.age.wrapping_add(1);
+            slot.age = self.age;
+            self.scores.set(place as usize, slot, &self.fleet, now);
         }
         begun
     }
@@ -151,10 +150,11 @@ impl Core {
         }
         let open = || self.slots.iter().filter(|slot| slot.state == State::Open);
         if self.fleet.late && open().next().is_some() {
-            let slots = open().map(|slot| slot.slots).sum::<f64>();
-            let rate = open().map(|slot| slot.slots / slot.pace).sum::<f64>() / self.fleet.typical;
+            let slots: usize = open().map(|slot| slot.slots as usize).sum();
+            let rates = open().map(|slot| f64::from(slot.slots) / slot.pace);
+            let rate = rates.sum::<f64>() / self.fleet.typical;
             let retry_after = Duration::from_secs_f64((1e-9 / rate).min(1e9));
-            return DispatchError::Full { slots: slots as usize, retry_after };
+            return DispatchError::Full { slots, retry_after };
         }
         let returns = self.slots.iter().filter_map(|slot| match slot.state {
             State::Ejected { until } => Some(until.saturating_since(self.latest)),
@@ -165,27 +165,31 @@ impl Core {
     }
 
     /// The place that should be done first with a request of `work`; none where none takes any.
+    #[inline]
     fn first(&mut self, work: f64, sized: bool) -> Option<usize> {
-        let done = |winner: &Winner| {
-            let slot = &self.slots[winner.place];
-            slot.completion(work, &self.fleet, self.latest).unwrap_or(f64::MAX)
-        };
-        let (first, done) = match (self.idle.min(), self.busy.min()) {
-            (Some(idle), Some(busy)) => {
-                let (from_idle, from_busy) = (done(&idle), done(&busy));
-                if from_busy < from_idle { (busy, from_busy) } else { (idle, from_idle) }
-            }
+        match self.scores.best() {
+            (None, None) => None,
             // The order by a typical request is the order by this one.
-            (Some(only), None) | (None, Some(only)) if !sized => return Some(only.place),
-            (Some(only), None) | (None, Some(only)) => (only, done(&only)),
-            (None, None) => return None,
-        };
-        if !sized {
-            return Some(first.place);
+            (Some(only), None) | (None, Some(only)) if !sized => Some(only),
+            (idle, busy) => self.first_of(idle, busy, work, sized),
         }
-        // What is as good is left to the tree, which lets equals take turns.
-        let better = done as f32 * (1.0 - f32::EPSILON * 8.0);
-        let found = self.lines.first(work as f32, self.since_epoch() as f32, better);
-        Some(found.unwrap_or(first.place))
+    }
+
+    fn first_of(
+        &mut self,
+        idle: Option<usize>,
+        busy: Option<usize>,
+        work: f64,
+        sized: bool,
+    ) -> Option<usize> {
+        let done = |place: usize| {
+            let done = self.slots[place].completion(work, &self.fleet, self.latest);
+            (place, done.unwrap_or(f64::MAX))
+        };
+        let (idle, busy) = (idle.map(done), busy.map(done));
+        let sooner = idle.zip(busy).is_some_and(|(idle, busy)| busy.1 < idle.1);
+        let (first, done) = if sooner { busy } else { idle.or(busy) }?;
+        let other = if sized { self.scores.before(work, self.latest, done) } else { None };
+        Some(other.unwrap_or(first))
     }
 }

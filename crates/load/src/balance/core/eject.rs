@@ -1,6 +1,6 @@
 //! Who is taken out of rotation, and how one comes back.
 
-use super::{Begun, Core, EPOCH, Ended, REFRESH_AT_ONCE, REFRESH_EVERY, State, Timestamp};
+use super::{Begun, Core, Ended, REFRESH_AT_ONCE, REFRESH_EVERY, State, Timestamp};
 
 impl Core {
     /// How many backends may be out of rotation at once.
@@ -15,6 +15,7 @@ impl Core {
     }
 
     /// Judges a backend by how what was begun has ended.
+    #[inline]
     pub(super) fn judge(&mut self, begun: &Begun, ended: Ended) {
         let slot = &mut self.slots[begun.place as usize];
         match (&mut slot.state, ended) {
@@ -121,8 +122,12 @@ impl Core {
     pub(super) fn refresh(&mut self) {
         let now = self.latest;
         self.next_refresh = now + REFRESH_EVERY;
-        if now.saturating_since(self.epoch) >= EPOCH {
-            self.move_epoch();
+        if self.scores.move_epoch(now) {
+            for place in 0..self.slots.len() {
+                if self.slots[place].is_queueing() {
+                    self.rescore(place as u32);
+                }
+            }
         }
         for _ in 0..REFRESH_AT_ONCE.min(self.slots.len()) {
             let place = self.cursor;
