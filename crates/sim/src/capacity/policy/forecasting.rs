@@ -1,10 +1,9 @@
 //! The policy of production: the pool's bounded-wait need, forecast by the predictor.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    ConsumerId, ForecastHealth, Metric, NameError, ResourcePredictor, Sample, SeriesKey, Timestamp,
+    ConsumerId, ForecastHealth, Metric, NameError, Quantiles, ResourcePredictor, Sample, SeriesKey,
     UsageHistory,
 };
 use plimsoll_pool::sizing::BoundedWait;
@@ -60,7 +59,6 @@ pub struct Forecasting {
     history: UsageHistory,
     need: BoundedWait,
     margin: f64,
-    wanted: VecDeque<(Timestamp, f64)>,
     most: f64,
     seen: f64,
     ahead: Option<f64>,
@@ -112,7 +110,6 @@ impl Forecasting {
             history: UsageHistory::new(key, spec.control, HISTORY),
             need: BoundedWait::new(spec.control, spec.wait, steps.clamp(1, 4096) as usize),
             margin: config.margin.clamp(MARGINS.0, MARGINS.1),
-            wanted: VecDeque::new(),
             most: spec.start as f64 * spec.unit,
             seen: 0.0,
             ahead: None,
@@ -131,18 +128,24 @@ impl Forecasting {
         self.judged.0 < PROVEN || self.width > self.config.wide
     }
 
+    /// The most that will be needed at any moment until `lead` has passed, as far as can be told.
     fn forecast_need(&mut self, lead: Duration) -> Option<f64> {
         let forecast = self.predictor.forecast(&self.history);
         if matches!(forecast.health, ForecastHealth::Learning { .. }) {
             return None;
         }
-        let quantiles = forecast.ahead(lead)?;
-        let (upper, median) = (quantiles.at(self.config.level), quantiles.median());
+        let last = forecast.ahead(lead)?;
+        let (upper, median) = (last.at(self.config.level), last.median());
         let width = if median > 0.0 { (upper / median).min(10.0) } else { 10.0 };
         self.judged.0 += 1;
         self.width += WIDTH_RATE.max(1.0 / self.judged.0 as f64) * (width - self.width);
         self.judged.1 += u64::from(self.is_blind());
-        Some(median + self.margin * (upper - median))
+        let until = forecast.horizons.iter().filter(|h| h.horizon < lead).map(|h| &h.quantiles);
+        let need = |quantiles: &Quantiles| {
+            let median = quantiles.median();
+            median + self.margin * (quantiles.at(self.config.level) - median)
+        };
+        Some(until.map(need).fold(need(last), f64::max))
     }
 
     fn adjust_margin(&mut self, pool: &PoolView<'_>) {
@@ -173,13 +176,7 @@ impl Sizer for Forecasting {
         // What waits already has to be worked off beside what comes.
         let extra = (pool.backlog - expected * spec.wait.as_secs_f64()).max(0.0);
         let wanted = expected + extra / spec.lead.as_secs_f64().max(1.0);
-        self.wanted.push_back((pool.now, wanted));
-        let old = |at: Timestamp| pool.now.saturating_since(at) > spec.lead;
-        while self.wanted.front().is_some_and(|(at, _)| old(*at)) {
-            self.wanted.pop_front();
-        }
-        let most = self.wanted.iter().map(|(_, wanted)| *wanted).fold(0.0, f64::max);
-        (most / spec.unit).ceil() as usize
+        (wanted / spec.unit).ceil() as usize
     }
 
     fn forecast(&self) -> Option<f64> {
