@@ -1,10 +1,11 @@
 //! The policy of production: the pool's bounded-wait need, forecast by the predictor.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use plimsoll_core_types::{
     ConsumerId, ForecastHealth, Metric, NameError, Quantiles, ResourcePredictor, Sample, SeriesKey,
-    UsageHistory,
+    Timestamp, UsageHistory,
 };
 use plimsoll_pool::sizing::BoundedWait;
 
@@ -43,8 +44,9 @@ impl Default for ForecastingConfig {
 /// the predictor can tell, and learns how far that has to be stretched from how much is late.
 ///
 /// - A forecast only ever adds to what is needed now.
-/// - Growing is at once; shrinking only to the most that was wanted during the last lead time,
-///   since what is given up takes that long to come back.
+/// - What is given up takes the lead time to come back: what counts is the most that will be needed
+///   until then, by the newest forecast for each moment. Growing is at once, shrinking when all
+///   forecasts of a quarter of the lead time agree.
 /// - The margin is an online controller on what counts, the share of work that is late: it rises
 ///   with it and fades in between, so that the share tends to what is allowed whatever the
 ///   forecasts are worth (Gibbs & Candès, *Adaptive conformal inference under distribution shift*,
@@ -59,6 +61,7 @@ pub struct Forecasting {
     history: UsageHistory,
     need: BoundedWait,
     margin: f64,
+    wanted: VecDeque<(Timestamp, f64)>,
     most: f64,
     seen: f64,
     ahead: Option<f64>,
@@ -67,6 +70,9 @@ pub struct Forecasting {
     width: f64,
 }
 
+/// What one forecast wanted is held for this part of the lead time: what is given up for a single
+/// low one takes all of that to come back.
+const HELD: u32 = 4;
 /// The margin never falls below this, nor rises above that.
 const MARGINS: (f64, f64) = (0.0, 12.0);
 /// How fast the width is forgotten, once it has been seen a while.
@@ -110,6 +116,7 @@ impl Forecasting {
             history: UsageHistory::new(key, spec.control, HISTORY),
             need: BoundedWait::new(spec.control, spec.wait, steps.clamp(1, 4096) as usize),
             margin: config.margin.clamp(MARGINS.0, MARGINS.1),
+            wanted: VecDeque::new(),
             most: spec.start as f64 * spec.unit,
             seen: 0.0,
             ahead: None,
@@ -176,7 +183,13 @@ impl Sizer for Forecasting {
         // What waits already has to be worked off beside what comes.
         let extra = (pool.backlog - expected * spec.wait.as_secs_f64()).max(0.0);
         let wanted = expected + extra / spec.lead.as_secs_f64().max(1.0);
-        (wanted / spec.unit).ceil() as usize
+        self.wanted.push_back((pool.now, wanted));
+        let old = |at: Timestamp| pool.now.saturating_since(at) > spec.lead / HELD;
+        while self.wanted.front().is_some_and(|(at, _)| old(*at)) {
+            self.wanted.pop_front();
+        }
+        let most = self.wanted.iter().map(|(_, wanted)| *wanted).fold(0.0, f64::max);
+        (most / spec.unit).ceil() as usize
     }
 
     fn forecast(&self) -> Option<f64> {
