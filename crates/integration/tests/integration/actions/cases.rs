@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use plimsoll_core_types::{
-    Bytes, CachePolicy, ConsumerId, EngineState, ResourcePool as _, ResourceRequest,
-};
+use plimsoll_core_types::{Bytes, CachePolicy, ConsumerId, EngineState, ResourceRequest};
 use plimsoll_integration::resilience::ScaleConfig;
 use plimsoll_integration::{Degrading, PlanConfig, Scaling, Shedding};
 

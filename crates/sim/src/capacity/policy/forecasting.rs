@@ -137,6 +137,7 @@ impl Forecasting {
 
     /// The most that will be needed at any moment until `lead` has passed, as far as can be told.
     fn forecast_need(&mut self, lead: Duration) -> Option<f64> {
+        self.ahead = None;
         let forecast = self.predictor.forecast(&self.history);
         if matches!(forecast.health, ForecastHealth::Learning { .. }) {
             return None;
@@ -152,7 +153,10 @@ impl Forecasting {
             let median = quantiles.median();
             median + self.margin * (quantiles.at(self.config.level) - median)
         };
-        Some(until.map(need).fold(need(last), f64::max))
+        let at_last = need(last);
+        let most = until.map(need).fold(at_last, f64::max);
+        self.ahead = Some(at_last);
+        Some(most)
     }
 
     fn adjust_margin(&mut self, pool: &PoolView<'_>) {
@@ -174,7 +178,6 @@ impl Sizer for Forecasting {
         // One control interval passes until the next decision.
         let ahead = self.forecast_need(spec.lead + spec.control);
         let blind = self.is_blind();
-        self.ahead = ahead;
         let expected = match ahead {
             // More than twice what ever was has never been worth providing for.
             Some(ahead) if !blind => ahead.min(2.0 * self.seen).max(need),
