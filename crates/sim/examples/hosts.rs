@@ -1,9 +1,11 @@
-//! Every policy on hosts made from a trace: `cargo run --release -p plimsoll-sim --example hosts -- TRACE`.
+//! Every policy on hosts made from a trace: `cargo run --release -p plimsoll-sim --example hosts -- [TRACE]`.
+//! Without a trace it makes one up: an hour of conversations.
 
 use std::path::Path;
 use std::time::Duration;
 
 use plimsoll_predict::{Predictor, PredictorConfig};
+use plimsoll_sim::generate::Recipe;
 use plimsoll_sim::serving::{
     Clairvoyant, Host, HostOptions, LruByBytes, LruByCount, Plimsoll, Policy, Scenario,
     ShortestKeepAlive,
@@ -13,7 +15,10 @@ use plimsoll_sim::trace::Trace;
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let trace = Trace::open(Path::new(args.get(1).ok_or("which trace?")?))?;
+    let trace = match args.get(1) {
+        Some(path) => Trace::open(Path::new(path))?,
+        None => Recipe::conversation().requests(Duration::from_hours(1), 1),
+    };
     let get = |i: usize, d: f64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(d);
     let options = HostOptions {
         seed: get(2, 0.0) as u64,

@@ -1,4 +1,5 @@
-//! Every policy on a pool for a trace: `cargo run --release -p plimsoll-sim --example pools -- TRACE`.
+//! Every policy on a pool for a trace: `cargo run --release -p plimsoll-sim --example pools -- [TRACE]`.
+//! Without a trace it makes one up: an hour of conversations.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use plimsoll_sim::capacity::{
     Demand, Forecasting, ForecastingConfig, Oracle, PoolOutcome, PoolSpec, Reactive, StaticPeak,
     Vpa, Work, fixed_with_wait,
 };
+use plimsoll_sim::generate::Recipe;
 use plimsoll_sim::trace::{Content, Trace};
 
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]
@@ -29,7 +31,10 @@ fn show(name: &str, out: &PoolOutcome) {
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let trace = Trace::open(Path::new(args.get(1).ok_or("which trace?")?))?;
+    let trace = match args.get(1) {
+        Some(path) => Trace::open(Path::new(path))?,
+        None => Recipe::conversation().requests(Duration::from_hours(1), 1),
+    };
     let get = |i: usize, d: f64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(d);
     let work = if get(2, 0.0) > 0.0 { Work::Tokens } else { Work::Requests };
     let demand = Demand::of(&trace, work);

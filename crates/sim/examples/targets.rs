@@ -19,7 +19,7 @@ const HEAD: &str = "\
 Everything here is in virtual time with fixed seeds, so that it comes out the same on any machine. It
 is made by
 
-```sh
+```sh long
 PLIMSOLL_ROWS=/tmp/rows cargo test --release -p plimsoll-sim --test validation --test stress
 cargo run -p plimsoll-sim --example targets -- /tmp/rows docs/targets.md
 ```
@@ -58,14 +58,10 @@ run is done twice and must come out the same.
 struct Rows(Vec<Row>);
 
 impl Rows {
-    /// What each row of this name is labelled with, in order of their first appearance.
-    fn labels(&self, prefix: &str, label: &str) -> Vec<&str> {
-        let mut seen = BTreeSet::new();
+    /// What the rows whose names begin so are labelled with.
+    fn labels(&self, prefix: &str, label: &str) -> BTreeSet<&str> {
         let rows = self.0.iter().filter(|row| row.name.starts_with(prefix));
-        rows.filter_map(|row| row.labels.get(label))
-            .filter(|value| seen.insert(value.as_str()))
-            .map(String::as_str)
-            .collect()
+        rows.filter_map(|row| row.labels.get(label)).map(String::as_str).collect()
     }
 
     fn find(&self, name: &str, label: &str, value: &str) -> Option<&Row> {
@@ -157,10 +153,12 @@ fn faults(rows: &Rows, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
+#[expect(clippy::print_stdout, reason = "it is what the example is for")]
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(from), Some(to)) = (args.next(), args.next()) else {
-        return Err("which rows, and to which page?".into());
+        println!("targets ROWS PAGE: writes the page from a file of rows, one a line");
+        return Ok(());
     };
     let text = std::fs::read_to_string(from)?;
     let rows = Rows(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?);

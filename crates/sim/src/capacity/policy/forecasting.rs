@@ -14,9 +14,9 @@ use crate::capacity::{PoolSpec, PoolView, Sizer};
 /// How a [`Forecasting`] pool is sized.
 ///
 /// The defaults were chosen among some two dozen settings by their figures on whole public traces
-/// (Mooncake, Azure code, three of `ServeGen`), so that figures on those are in-sample. The
-/// validation tests report halves of Mooncake and made-up traces beside them, on which
-/// utilization is lower.
+/// (Mooncake, Azure code, three of `ServeGen`), so that figures on those are in-sample; for how long
+/// a forecast is held was chosen among four lengths with their halves in view too. The validation
+/// tests report halves and made-up traces beside them, on which utilization is mostly lower.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ForecastingConfig {
     /// The quantile that is provided for while the margin is one; from 0.5 to 0.99. Default 0.95:
