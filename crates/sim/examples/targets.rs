@@ -34,9 +34,12 @@ const POOLS: &str = "
 
 `…-host`: twelve models share a machine on which half of them fit, three draws of an hour. All others:
 one pool of like replicas that take two minutes to start (ten for ServeGen, whose rates come in
-windows), 40 of which carry the mean. A request is late after ten seconds (a minute for ServeGen).
-`clairvoyant` knows the future, and has the same lead time and the same whole replicas: what it does
-not reach, nobody can.
+windows), 40 of which carry the mean. A request is late after ten seconds (a minute for ServeGen, after
+which it is lost). `clairvoyant` knows the future, and has the same lead time and the same whole
+replicas; it is greedy, so that it is near the best that can be reached rather than a bound, and on
+hosts it minds waits rather than use. `margin-in-hindsight` has the same forecasts, and the constant
+margin that uses the pool best of those with at most one in a thousand late, known only afterwards:
+what these forecasts could be worth.
 ";
 
 const BESIDE_OFF: &str = "
