@@ -329,6 +329,11 @@ pub trait Fleet: Send + Sync + fmt::Debug {
     /// Every model that can be asked for, running or not.
     fn engines(&self) -> Vec<EngineSnapshot>;
 
+    /// The same, written over an earlier list, whose room can be used again.
+    fn engines_into(&self, engines: &mut Vec<EngineSnapshot>) {
+        *engines = self.engines();
+    }
+
     /// What came in and went out since this was last asked; none where nobody counts.
     fn traffic(&self) -> Option<LoadMetrics>;
 

@@ -44,6 +44,12 @@ pub trait ResourcePool: Send + Sync + std::fmt::Debug {
 
     /// What is promised to whom, and who waits.
     fn monitor(&self) -> ResourceStatus;
+
+    /// The same, written over an earlier `status`. A pool that uses its lists again spares whoever
+    /// asks ten times a second making and dropping them.
+    fn monitor_into(&self, status: &mut ResourceStatus) {
+        *status = self.monitor();
+    }
 }
 
 /// Why a request was not granted.

@@ -1,8 +1,12 @@
 //! What must hold at every moment, looked at from outside.
 
+use std::cell::OnceCell;
+
 use plimsoll_core_types::{
-    Check, LeaseId, ModelId, ResourceStatus, ResourceVector, SystemSnapshot,
+    Check, LeaseId, ModelId, ResourceStatus, ResourceVector, SystemSnapshot, VectorError,
 };
+
+use crate::sum;
 
 /// Looks at what a pool tells of itself: nothing is promised past the limit except as the debt of
 /// a limit that was lowered, the leases add up to what is promised, and what is left is the rest.
@@ -12,32 +16,54 @@ use plimsoll_core_types::{
 /// `lowered` says that the limit has been lowered below what was promised, and not been made good
 /// since.
 pub fn check_pool(status: &ResourceStatus, lowered: bool) -> Vec<Check> {
-    let within = status.promised.fits_in(&status.limit);
-    let sum = status
-        .leases
-        .iter()
-        .try_fold(ResourceVector::ZERO, |sum, lease| sum.checked_add(&lease.amount));
-    let rest = status.limit.saturating_sub(&status.promised);
+    let books = Books::of(status);
     vec![
         Check {
             name: "promised is within the limit".to_owned(),
-            holds: within || lowered,
+            holds: books.within || lowered,
             detail: format!("promised {}, limit {}", status.promised, status.limit),
         },
         Check {
             name: "leases add up to what is promised".to_owned(),
-            holds: sum.as_ref() == Ok(&status.promised),
-            detail: match &sum {
+            holds: books.adds_up(status),
+            detail: match &books.sum {
                 Ok(sum) => format!("leases {sum}, promised {}", status.promised),
                 Err(error) => format!("leases can't be added up: {error}"),
             },
         },
         Check {
             name: "available is limit less promised".to_owned(),
-            holds: status.available == rest,
-            detail: format!("available {}, limit less promised {rest}", status.available),
+            holds: status.available == books.rest,
+            detail: format!("available {}, limit less promised {}", status.available, books.rest),
         },
     ]
+}
+
+/// True where each [check](check_pool) of the pool holds, told without a word: for whoever looks
+/// after every event.
+pub fn pool_holds(status: &ResourceStatus, lowered: bool) -> bool {
+    let books = Books::of(status);
+    (books.within || lowered) && books.adds_up(status) && status.available == books.rest
+}
+
+struct Books {
+    within: bool,
+    sum: Result<ResourceVector, VectorError>,
+    rest: ResourceVector,
+}
+
+impl Books {
+    fn of(status: &ResourceStatus) -> Self {
+        Self {
+            within: status.promised.fits_in(&status.limit),
+            sum: sum::checked(status.leases.iter().map(|lease| &lease.amount)),
+            rest: status.limit.saturating_sub(&status.promised),
+        }
+    }
+
+    fn adds_up(&self, status: &ResourceStatus) -> bool {
+        self.sum.as_ref() == Ok(&status.promised)
+    }
 }
 
 /// Looks at the engines beside the pool: each engine's lease is one that the pool knows.
@@ -62,8 +88,24 @@ pub(crate) fn check_engines(snapshot: &SystemSnapshot, before: Option<&SystemSna
 
 /// Engines whose lease the pool does not list.
 fn strangers(snapshot: &SystemSnapshot) -> Vec<(&ModelId, LeaseId)> {
-    let mut known: Vec<_> = snapshot.pool.leases.iter().map(|lease| lease.id).collect();
-    known.sort_unstable();
+    let listed = &snapshot.pool.leases;
+    // Mostly engines got their leases in the order in which they are listed: what comes next is
+    // looked at before the numbers are sorted to search them.
+    let (mut next, sorted) = (0, OnceCell::new());
+    let mut is_known = |id: LeaseId| {
+        if listed.get(next).is_none_or(|lease| lease.id != id) {
+            let sort = || {
+                let mut places: Vec<_> = listed.iter().map(|lease| lease.id).zip(0..).collect();
+                places.sort_unstable();
+                places
+            };
+            let places = sorted.get_or_init(sort);
+            let Ok(found) = places.binary_search_by_key(&id, |(id, _)| *id) else { return false };
+            next = places[found].1;
+        }
+        next += 1;
+        true
+    };
     let leases = snapshot.engines.iter().filter_map(|e| Some((&e.model, e.lease?)));
-    leases.filter(|(_, lease)| known.binary_search(lease).is_err()).collect()
+    leases.filter(|(_, lease)| !is_known(*lease)).collect()
 }

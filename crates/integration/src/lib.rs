@@ -24,12 +24,13 @@ mod plan;
 mod prometheus;
 pub mod resilience;
 mod sight;
+mod sum;
 mod sync;
 pub mod telemetry;
 mod verdicts;
 
 pub use config::{ConfigError, Degrading, OptimizerConfig, PlanConfig, Scaling, Shedding};
-pub use invariants::check_pool;
+pub use invariants::{check_pool, pool_holds};
 pub use optimizer::Optimizer;
 pub use plan::Planner;
 #[cfg(feature = "prometheus")]

@@ -2,11 +2,10 @@
 
 use plimsoll_core_types::{KeyMetrics, LoadMetrics, Ratio, ResourceVector, SystemSnapshot};
 
+use crate::sum;
+
 pub(crate) fn key_metrics(snapshot: &SystemSnapshot, traffic: Option<&LoadMetrics>) -> KeyMetrics {
-    let used = snapshot
-        .engines
-        .iter()
-        .fold(ResourceVector::ZERO, |sum, engine| sum.saturating_add(&engine.used));
+    let used = sum::saturating(snapshot.engines.iter().map(|engine| &engine.used));
     let answered = traffic.filter(|traffic| traffic.completed > 0);
     KeyMetrics {
         allocation_efficiency: largest_share(&used, &snapshot.pool.promised),

@@ -14,9 +14,10 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use plimsoll_core_types::{
-    Action, Alert, AlertSink, Check, Decision, IntegrateError, Integration, IntegrationStatus,
-    KeyMetrics, LoadMetrics, ModelId, Priority, ResourceOptimizer, ResourceVector, ServiceLevel,
-    SystemComponents, SystemSnapshot, Timestamp, ValidationReport,
+    Action, Alert, AlertSink, Check, Decision, EngineSnapshot, IntegrateError, Integration,
+    IntegrationStatus, KeyMetrics, LoadMetrics, ModelId, Priority, ResourceOptimizer,
+    ResourceStatus, ResourceVector, ServiceLevel, SystemComponents, SystemSnapshot, Timestamp,
+    ValidationReport,
 };
 use tracing::Instrument as _;
 
@@ -72,6 +73,9 @@ struct Loop {
     wards: Wards,
     alerts: AlertBook,
     last: Sensed,
+    /// Lists of an earlier snapshot, to be written over by those who made them: a thousand models
+    /// fill a megabyte, which is not handed out and back ten times a second.
+    spare: Option<(Vec<EngineSnapshot>, ResourceStatus)>,
 }
 
 /// The latest readings, which stand in when a probe fails.
@@ -240,7 +244,8 @@ impl Optimizer {
         telemetry::healths(&shown.components, &shown.alerts);
         let verdicts = state.planner.verdicts();
         shown.judged = (verdicts.kept(), verdicts.rolled_back());
-        shown.snapshot = Some(snapshot);
+        let before = shown.snapshot.replace(snapshot);
+        state.spare = before.map(|before| (before.engines, before.pool));
         drop(shown);
         for alert in &news {
             self.sinks.iter().for_each(|sink| sink.alert(alert));

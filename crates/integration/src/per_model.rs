@@ -29,7 +29,7 @@ impl<T> PerModel<T> {
         mut fresh: impl FnMut(&EngineSnapshot) -> T,
     ) -> impl Iterator<Item = &mut T> {
         let same = self.kept.len() == engines.len()
-            && self.kept.iter().zip(engines).all(|((model, _), engine)| is(model, &engine.model));
+            && self.kept.iter().zip(engines).all(|((model, _), engine)| *model == engine.model);
         if !same {
             let mut known: HashMap<ModelId, T> = self.kept.drain(..).collect();
             self.kept.extend(engines.iter().map(|engine| {
@@ -54,11 +54,6 @@ impl<T> PerModel<T> {
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.kept.iter().map(|(_, kept)| kept)
     }
-}
-
-/// The same name; mostly the same text too, which then need not be read.
-fn is(one: &ModelId, other: &ModelId) -> bool {
-    std::ptr::eq(one.as_str(), other.as_str()) || one == other
 }
 
 #[cfg(all(test, not(loom)))]

@@ -127,11 +127,15 @@ fn no_failure_in_any_phase_breaks_the_books() {
         total += cell.runs;
         broken += cell.broken;
         findings.extend(cell.findings.iter().map(|finding| format!("{name}: {finding}")));
-        if let Some(median) = at(50) {
-            let row =
-                Row::new("integration.recovery_p50", median.as_secs_f64(), "s", Better::Lower);
+        let shares = [("integration.recovery_p50", at(50)), ("integration.recovery_p99", at(99))];
+        for (row, after) in shares {
+            let Some(after) = after else { continue };
+            let row = Row::new(row, after.as_secs_f64(), "s", Better::Lower);
             report(&row.label("fault", name));
         }
+        let lost = cell.errors as f64;
+        let row = Row::new("integration.fault_errors", lost, "requests", Better::Lower);
+        report(&row.label("fault", name));
     }
     let fired = cells.values().filter(|cell| cell.fired > 0).count();
     let never: usize = cells.values().map(|cell| cell.fired - cell.recovered.len()).sum();

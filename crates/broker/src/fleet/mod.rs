@@ -443,8 +443,15 @@ impl Engines {
 #[async_trait]
 impl Fleet for Engines {
     fn engines(&self) -> Vec<EngineSnapshot> {
+        let mut engines = Vec::new();
+        self.engines_into(&mut engines);
+        engines
+    }
+
+    fn engines_into(&self, engines: &mut Vec<EngineSnapshot>) {
         let now = self.world.clock.now();
-        self.models.load().values().map(|model| self.snapshot(model, now)).collect()
+        engines.clear();
+        engines.extend(self.models.load().values().map(|model| self.snapshot(model, now)));
     }
 
     fn traffic(&self) -> Option<LoadMetrics> {

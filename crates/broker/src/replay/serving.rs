@@ -29,6 +29,10 @@ pub(super) struct ServingArgs {
     /// The host's memory as a share of what all models need together
     #[arg(long, default_value_t = 0.5)]
     budget: f64,
+    /// Requests per second on the host, in the mean and at most: rates are scaled to it, and of
+    /// single requests so many are taken, by lot
+    #[arg(long, default_value_t = 0.5)]
+    rate: f64,
     /// Names the draw of sizes and of what the trace leaves open
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -63,6 +67,10 @@ pub(super) fn run(args: &ServingArgs) -> Result<Found, ReplayError> {
         let (given, allowed) = (args.budget.to_string(), "above 0 and at most 1");
         return Err(ReplayError::Option { option: "budget", given, allowed });
     }
+    if !(args.rate > 0.0 && args.rate.is_finite()) {
+        let (given, allowed) = (args.rate.to_string(), "above 0 and finite");
+        return Err(ReplayError::Option { option: "rate", given, allowed });
+    }
     let progress = Progress::start("reading the trace");
     let trace = Trace::open(&args.trace).map_err(|cause| ReplayError::trace(&args.trace, cause))?;
     progress.say("replaying it under every policy");
@@ -70,6 +78,7 @@ pub(super) fn run(args: &ServingArgs) -> Result<Found, ReplayError> {
         seed: args.seed,
         models: usize::from(args.models),
         budget: args.budget,
+        rate: args.rate,
         from: args.from,
         span: args.span,
         ..HostOptions::default()

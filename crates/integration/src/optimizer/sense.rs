@@ -39,6 +39,7 @@ impl Loop {
                 used: vec![ResourceVector::ZERO; probes],
                 ..Sensed::default()
             },
+            spare: None,
             components,
         }
     }
@@ -54,7 +55,14 @@ impl Loop {
         // The pool is read after the engines: a lease granted in between is then one that no
         // engine shows yet, never an engine's lease that the pool does not show.
         let fleet = Arc::clone(&self.components.fleet);
-        let engines = self.wards.ask((ComponentKind::Fleet, 0), move || fleet.engines())?;
+        let (engines, told) = self.spare.take().unzip();
+        let engines = self.wards.ask((ComponentKind::Fleet, 0), move || match engines {
+            Some(mut engines) => {
+                fleet.engines_into(&mut engines);
+                engines
+            }
+            None => fleet.engines(),
+        })?;
         let mut threads = None;
         let mut traffic = None;
         if let Some(elapsed) = self.series.due(now) {
@@ -68,7 +76,13 @@ impl Loop {
             at: now,
             capacity: total(&self.last.capacity),
             used: total(&self.last.used),
-            pool: self.wards.ask((ComponentKind::Pool, 0), move || pool.monitor())?,
+            pool: self.wards.ask((ComponentKind::Pool, 0), move || match told {
+                Some(mut told) => {
+                    pool.monitor_into(&mut told);
+                    told
+                }
+                None => pool.monitor(),
+            })?,
             engines,
             forecasts: self.series.forecasts.clone(),
             pressure: self.last.pressure,

@@ -1,6 +1,7 @@
 //! A circuit breaker in one atomic word.
 
 mod config;
+mod permit;
 mod probes;
 mod successes;
 mod word;
@@ -13,11 +14,11 @@ use plimsoll_core_types::{Ratio, Timestamp};
 use crate::config::ConfigError;
 use crate::sync::{AtomicU64, Ordering};
 pub use config::BreakerConfig;
-use probes::{Claim, Probes, Ticket};
+pub use permit::Permit;
+use probes::{Claim, Probes};
 use successes::Successes;
 use word::{
-    FULL, MOST_IN_A_ROW, State, Word, after_failure, after_successes, is_closed, is_same_closed,
-    is_spotless, successes_since,
+    FULL, MOST_IN_A_ROW, State, Word, after_failure, after_successes, is_closed, successes_since,
 };
 
 /// Keeps callers away from what fails, and lets a few try whether it has recovered.
@@ -353,80 +354,6 @@ impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = Word::unpack(self.word.0.load(Ordering::Relaxed));
         f.debug_struct("Breaker").field("word", &word).finish_non_exhaustive()
-    }
-}
-
-/// One call that was let through. Tell it what came of the call; dropped without, the call counts
-/// as neither, and a probe leaves its place to another.
-#[derive(Debug)]
-#[must_use = "dropped at once, it says nothing about the call"]
-pub struct Permit<'a> {
-    breaker: &'a Breaker,
-    /// The closed word that let it through, or a probe's [`Ticket`]: two words that registers hold.
-    token: u64,
-}
-
-impl Permit<'_> {
-    /// The call went well.
-    #[inline]
-    pub fn success(self) {
-        let word = self.breaker.word.0.load(Ordering::Relaxed);
-        if is_same_closed(word, self.token) {
-            if !is_spotless(word) {
-                self.breaker.succeeded();
-            }
-            // It holds no place.
-            std::mem::forget(self);
-        } else {
-            self.settle_success();
-        }
-    }
-
-    /// A call of an earlier turn has no say, and a probe that came back too late has lost its
-    /// place, and its say with it.
-    #[cold]
-    #[inline(never)]
-    fn settle_success(self) {
-        if let Some(ticket) = self.ticket()
-            && self.breaker.probes.done(ticket)
-        {
-            self.breaker.probe_succeeded(ticket.turn());
-        }
-        std::mem::forget(self);
-    }
-
-    /// The call failed. `now` is asked only where the breaker opens for it.
-    #[cold]
-    #[inline(never)]
-    pub fn failure(self, now: impl FnOnce() -> Timestamp) {
-        match self.ticket() {
-            None => self.breaker.failed(self.token, now),
-            Some(ticket) => {
-                self.breaker.probe_failed(ticket.turn(), now());
-                self.breaker.probes.free(ticket);
-            }
-        }
-        std::mem::forget(self);
-    }
-
-    /// True where the call is a probe of a half-open breaker.
-    #[inline]
-    pub const fn is_probe(&self) -> bool {
-        !is_closed(self.token)
-    }
-
-    #[inline]
-    const fn ticket(&self) -> Option<Ticket> {
-        if self.is_probe() { Some(Ticket(self.token)) } else { None }
-    }
-}
-
-impl Drop for Permit<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket() {
-            self.breaker.probes.free(ticket);
-        }
     }
 }
 

@@ -69,7 +69,7 @@ impl Leases {
         self.places.get_mut(place as usize)
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
@@ -163,6 +163,15 @@ impl Leases {
         let held = self.buckets.iter().filter(|bucket| bucket.id != 0);
         held.filter_map(|bucket| self.places.get(bucket.place as usize))
     }
+
+    /// The first `most` of them, by number.
+    pub(super) fn in_order(&self, most: usize) -> impl Iterator<Item = &Lease> {
+        // What is sorted is small; a lease is large.
+        let mut held: Vec<_> = self.buckets.iter().filter(|b| b.id != 0).copied().collect();
+        held.sort_unstable_by_key(|bucket| bucket.id);
+        held.truncate(most);
+        held.into_iter().filter_map(|bucket| self.places.get(bucket.place as usize))
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +215,10 @@ mod tests {
                 let mut all: Vec<_> = leases.iter().map(|lease| lease.id.get()).collect();
                 all.sort_unstable();
                 prop_assert_eq!(all, model.keys().copied().collect::<Vec<_>>());
+                prop_assert_eq!(leases.len(), model.len());
+                let most = usize::from(pick);
+                let first: Vec<_> = leases.in_order(most).map(|lease| lease.id.get()).collect();
+                prop_assert_eq!(first, model.keys().take(most).copied().collect::<Vec<_>>());
             }
             prop_assert!(leases.get(LeaseId::new(0)).is_none());
         }

@@ -2,18 +2,31 @@
 
 use plimsoll_core_types::{LeaseStatus, Reason, ResourceStatus, TicketId, Timestamp, WaiterStatus};
 
-use super::Ledger;
+use super::{Lease, Ledger};
 
 impl Ledger {
     /// What is promised to whom, and who waits.
     pub fn status(&self, now: Timestamp) -> ResourceStatus {
+        let mut leases = Vec::new();
+        self.list_leases(&mut leases);
+        self.status_of(now, leases)
+    }
+
+    /// The same, written over an earlier status of any ledger, whose list is used again.
+    pub fn status_into(&self, now: Timestamp, status: &mut ResourceStatus) {
+        let mut leases = std::mem::take(&mut status.leases);
+        self.list_leases(&mut leases);
+        *status = self.status_of(now, leases);
+    }
+
+    fn status_of(&self, now: Timestamp, leases: Vec<LeaseStatus>) -> ResourceStatus {
         ResourceStatus {
             at: now,
             limit: self.limit,
             promised: self.promised,
             reclaiming: self.reclaiming,
             available: self.limit.saturating_sub(&self.promised),
-            leases: self.leases(),
+            leases,
             waiters: self.waiters(now),
             granted: self.counts.granted,
             refused: self.counts.refused,
@@ -37,24 +50,20 @@ impl Ledger {
         None
     }
 
-    fn leases(&self) -> Vec<LeaseStatus> {
-        let mut leases: Vec<_> = self
-            .leases
-            .iter()
-            .map(|lease| LeaseStatus {
-                id: lease.id,
-                consumer: lease.consumer.clone(),
-                tenant: lease.tenant.clone(),
-                priority: lease.priority,
-                amount: lease.amount,
-                since: lease.since,
-                expires: lease.life.map(|life| life.expires),
-                reclaiming: lease.reclaim.is_some(),
-            })
-            .collect();
-        leases.sort_unstable_by_key(|lease| lease.id);
-        leases.truncate(self.config.max_listed);
-        leases
+    /// Writes the leases over an earlier list of them. Mostly the same are held as then, and what
+    /// can't have changed, their names above all, is left as it stands.
+    fn list_leases(&self, listed: &mut Vec<LeaseStatus>) {
+        let most = self.config.max_listed;
+        listed.retain_mut(|entry| {
+            let lease = self.leases.get(entry.id);
+            lease.is_some_and(|lease| lease.tell_again(entry))
+        });
+        // As many different ones as are held, in order: they are those that are held.
+        let complete = listed.len() == self.leases.len() && listed.len() <= most;
+        if !complete || !listed.is_sorted_by(|one, next| one.id < next.id) {
+            listed.clear();
+            listed.extend(self.leases.in_order(most).map(Lease::tell));
+        }
     }
 
     fn waiters(&self, now: Timestamp) -> Vec<WaiterStatus> {
@@ -78,5 +87,30 @@ impl Ledger {
             });
         }
         waiters
+    }
+}
+
+impl Lease {
+    fn tell(&self) -> LeaseStatus {
+        LeaseStatus {
+            id: self.id,
+            consumer: self.consumer.clone(),
+            tenant: self.tenant.clone(),
+            priority: self.priority,
+            amount: self.amount,
+            since: self.since,
+            expires: self.life.map(|life| life.expires),
+            reclaiming: self.reclaim.is_some(),
+        }
+    }
+
+    /// Brings what was told of it earlier up to date. False where that was told of another one.
+    fn tell_again(&self, told: &mut LeaseStatus) -> bool {
+        told.amount = self.amount;
+        told.expires = self.life.map(|life| life.expires);
+        told.reclaiming = self.reclaim.is_some();
+        (told.since, told.priority) == (self.since, self.priority)
+            && told.consumer == self.consumer
+            && told.tenant == self.tenant
     }
 }

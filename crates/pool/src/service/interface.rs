@@ -63,6 +63,13 @@ impl ResourcePool for LedgerPool {
             ledger.status(now)
         })
     }
+
+    fn monitor_into(&self, status: &mut ResourceStatus) {
+        self.shared.run(|ledger, now| {
+            ledger.expire(now);
+            ledger.status_into(now, status);
+        });
+    }
 }
 
 fn scaled(amount: &ResourceVector, factor: Ratio) -> ResourceVector {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Bytes, LeaseId, Millicores, Priority, ResourceVector, TicketId, Timestamp,
+    Bytes, LeaseId, Millicores, Priority, ResourceStatus, ResourceVector, TicketId, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -50,6 +50,8 @@ struct Model {
     asked: u64,
     /// The limit was set below what was promised, in which dimensions nothing may be granted.
     debt: bool,
+    /// What the ledger told last.
+    told: ResourceStatus,
 }
 
 fn amount(mib: u64, cpu: u64) -> ResourceVector {
@@ -64,7 +66,8 @@ impl Model {
     fn new(config: LedgerConfig) -> Self {
         let ledger = Ledger::new(amount(100, 5), config).unwrap();
         let (leases, waiting) = (BTreeMap::new(), BTreeMap::new());
-        Self { ledger, now: Timestamp::ZERO, leases, waiting, asked: 0, debt: false }
+        let told = ledger.status(Timestamp::ZERO);
+        Self { ledger, now: Timestamp::ZERO, leases, waiting, asked: 0, debt: false, told }
     }
 
     fn apply(&mut self, op: &Op) {
@@ -163,6 +166,8 @@ impl Model {
 
     fn check(&mut self) {
         let status = self.ledger.status(self.now);
+        self.ledger.status_into(self.now, &mut self.told);
+        assert_eq!(self.told, status, "told over what was told before");
         let sum =
             self.leases.values().fold(ResourceVector::ZERO, |sum, lease| sum.saturating_add(lease));
         assert_eq!(status.promised, sum, "promised is the sum of the leases");

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    ConsumerId, ForecastHealth, Metric, NameError, ResourcePredictor, Sample, SeriesKey, Timestamp,
-    UsageHistory,
+    ConsumerId, ForecastHealth, Metric, NameError, Quantiles, ResourcePredictor, Sample, SeriesKey,
+    Timestamp, UsageHistory,
 };
 use plimsoll_pool::sizing::BoundedWait;
 
@@ -14,9 +14,9 @@ use crate::capacity::{PoolSpec, PoolView, Sizer};
 /// How a [`Forecasting`] pool is sized.
 ///
 /// The defaults were chosen among some two dozen settings by their figures on whole public traces
-/// (Mooncake, Azure code, three of `ServeGen`), so that figures on those are in-sample. The
-/// validation tests report halves of Mooncake and made-up traces beside them, on which
-/// utilization is lower.
+/// (Mooncake, Azure code, three of `ServeGen`), so that figures on those are in-sample; for how long
+/// a forecast is held was chosen among four lengths with their halves in view too. The validation
+/// tests report halves and made-up traces beside them, on which utilization is mostly lower.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ForecastingConfig {
     /// The quantile that is provided for while the margin is one; from 0.5 to 0.99. Default 0.95:
@@ -44,8 +44,9 @@ impl Default for ForecastingConfig {
 /// the predictor can tell, and learns how far that has to be stretched from how much is late.
 ///
 /// - A forecast only ever adds to what is needed now.
-/// - Growing is at once; shrinking only to the most that was wanted during the last lead time,
-///   since what is given up takes that long to come back.
+/// - What is given up takes the lead time to come back: what counts is the most that will be needed
+///   until then, by the newest forecast for each moment. Growing is at once, shrinking when all
+///   forecasts of a quarter of the lead time agree.
 /// - The margin is an online controller on what counts, the share of work that is late: it rises
 ///   with it and fades in between, so that the share tends to what is allowed whatever the
 ///   forecasts are worth (Gibbs & Candès, *Adaptive conformal inference under distribution shift*,
@@ -69,6 +70,9 @@ pub struct Forecasting {
     width: f64,
 }
 
+/// What one forecast wanted is held for this part of the lead time: what is given up for a single
+/// low one takes all of that to come back.
+const HELD: u32 = 4;
 /// The margin never falls below this, nor rises above that.
 const MARGINS: (f64, f64) = (0.0, 12.0);
 /// How fast the width is forgotten, once it has been seen a while.
@@ -131,18 +135,28 @@ impl Forecasting {
         self.judged.0 < PROVEN || self.width > self.config.wide
     }
 
+    /// The most that will be needed at any moment until `lead` has passed, as far as can be told.
     fn forecast_need(&mut self, lead: Duration) -> Option<f64> {
+        self.ahead = None;
         let forecast = self.predictor.forecast(&self.history);
         if matches!(forecast.health, ForecastHealth::Learning { .. }) {
             return None;
         }
-        let quantiles = forecast.ahead(lead)?;
-        let (upper, median) = (quantiles.at(self.config.level), quantiles.median());
+        let last = forecast.ahead(lead)?;
+        let (upper, median) = (last.at(self.config.level), last.median());
         let width = if median > 0.0 { (upper / median).min(10.0) } else { 10.0 };
         self.judged.0 += 1;
         self.width += WIDTH_RATE.max(1.0 / self.judged.0 as f64) * (width - self.width);
         self.judged.1 += u64::from(self.is_blind());
-        Some(median + self.margin * (upper - median))
+        let until = forecast.horizons.iter().filter(|h| h.horizon < lead).map(|h| &h.quantiles);
+        let need = |quantiles: &Quantiles| {
+            let median = quantiles.median();
+            median + self.margin * (quantiles.at(self.config.level) - median)
+        };
+        let at_last = need(last);
+        let most = until.map(need).fold(at_last, f64::max);
+        self.ahead = Some(at_last);
+        Some(most)
     }
 
     fn adjust_margin(&mut self, pool: &PoolView<'_>) {
@@ -164,7 +178,6 @@ impl Sizer for Forecasting {
         // One control interval passes until the next decision.
         let ahead = self.forecast_need(spec.lead + spec.control);
         let blind = self.is_blind();
-        self.ahead = ahead;
         let expected = match ahead {
             // More than twice what ever was has never been worth providing for.
             Some(ahead) if !blind => ahead.min(2.0 * self.seen).max(need),
@@ -174,7 +187,7 @@ impl Sizer for Forecasting {
         let extra = (pool.backlog - expected * spec.wait.as_secs_f64()).max(0.0);
         let wanted = expected + extra / spec.lead.as_secs_f64().max(1.0);
         self.wanted.push_back((pool.now, wanted));
-        let old = |at: Timestamp| pool.now.saturating_since(at) > spec.lead;
+        let old = |at: Timestamp| pool.now.saturating_since(at) > spec.lead / HELD;
         while self.wanted.front().is_some_and(|(at, _)| old(*at)) {
             self.wanted.pop_front();
         }

@@ -8,7 +8,7 @@ use plimsoll_core_types::{
     Priority, ResourceForecast, ResourcePredictor, ResourceRequest, ResourceVector, Sample,
     SeriesKey, SystemSnapshot, TicketId, Timestamp, UsageHistory,
 };
-use plimsoll_integration::{ConfigError, PlanConfig, Planner, check_pool};
+use plimsoll_integration::{ConfigError, PlanConfig, Planner, check_pool, pool_holds};
 use plimsoll_pool::ledger::{Event, Ledger, LedgerConfig, LedgerConfigError, Outcome};
 
 use crate::serving::{Command, Happening, HostView, ModelState, ModelView, Policy};
@@ -310,9 +310,11 @@ impl Policy for Plimsoll {
 
     fn audit(&self, models: &[ModelView], now: Timestamp) -> Vec<String> {
         let status = self.ledger.status(now);
-        let broken = check_pool(&status, self.lowered).into_iter().filter(|check| !check.holds);
-        let mut findings: Vec<_> =
-            broken.map(|check| format!("{}: {}", check.name, check.detail)).collect();
+        let mut findings = Vec::new();
+        if !pool_holds(&status, self.lowered) {
+            let broken = check_pool(&status, self.lowered).into_iter().filter(|check| !check.holds);
+            findings.extend(broken.map(|check| format!("{}: {}", check.name, check.detail)));
+        }
         for (index, model) in models.iter().enumerate() {
             let holds = model.state != ModelState::Stopped;
             if holds != self.leases.contains_key(&index) {
