@@ -16,7 +16,7 @@ pub(super) struct CacheArgs {
     /// How much the cache holds: a share of all keys, as `1%`, or entries (bytes, with sizes)
     #[arg(long, default_value = "1%", value_name = "SHARE|NUMBER")]
     capacity: Capacity,
-    /// Whose policies the online choice is from: exact or moka
+    /// Whose policies the online choice is from: exact, moka, quick-cache or foyer, where built in
     #[arg(long, default_value = "exact")]
     engine: Engine,
     /// Sizes of a `.u32` trace's accesses, in a file of numbers of its own

@@ -49,6 +49,34 @@ fn a_loop_is_lru_s_worst_case_and_the_online_choice_sees_it() {
     let hits = |policy| figure(&rows, "hit_ratio", ("policy", policy));
     assert!(hits("moka-lru") < 0.01, "{}", hits("moka-lru"));
     assert!(hits("adaptive") > 0.35 && hits("adaptive") <= hits("belady"));
+    assert!(rows.iter().all(|row| row.labels["capacity"] == "100" && row.unit == "ratio"));
+}
+
+#[test]
+fn sizes_weigh_and_bad_lines_and_engines_are_named() {
+    let keys = (0..3000).fold(String::new(), |mut text, at| {
+        let _ = writeln!(text, "page-{}, {}", at % 40, 1000 + at % 40);
+        text
+    });
+    let trace = Workload::new("keys.csv", &keys);
+    for engine in ["exact", "moka"] {
+        let args = ["replay", "cache", trace.path(), "--capacity", "100%", "--json"];
+        let rows = rows(&args.iter().copied().chain(["--engine", engine]).collect::<Vec<_>>());
+        let hits = |name, policy| figure(&rows, name, ("policy", policy));
+        assert!((hits("hit_ratio", "belady") - 1.0 + 40.0 / 3000.0).abs() < 1e-9);
+        assert!(hits("weight_hit_ratio", "adaptive") > 0.9, "{engine}");
+    }
+    let check = |args: &[&str], parts: &[&str]| {
+        let (code, _, said) = output(&mut plimsoll(args));
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{args:?} lacks {part:?}: {said}");
+        }
+    };
+    let bad = Workload::new("bad.txt", "a 10\nb 20\nc many\n");
+    check(&["replay", "cache", bad.path()], &["bad.txt", "line 3", "many"]);
+    check(&["replay", "cache", trace.path(), "--engine", "x"], &["--engine", "exact, moka"]);
+    check(&["replay", "cache", trace.path(), "--capacity", "0.001%"], &["40 keys", "40780"]);
 }
 
 #[test]

@@ -62,6 +62,24 @@ pub enum TraceError {
         /// What was given.
         given: String,
     },
+    /// More than a key and a size.
+    #[error("line {line} has {given} fields; it must have a key and, where it is known, a size")]
+    Fields {
+        /// Which line, from 1.
+        line: usize,
+        /// How many fields it has.
+        given: usize,
+    },
+    /// A line without a size among others with one, or the other way round.
+    #[error(
+        "line {line} has {this} size, unlike those before it; all lines must have one, or none"
+    )]
+    Mixed {
+        /// Which line, from 1.
+        line: usize,
+        /// What it has: `a` or `no`.
+        this: &'static str,
+    },
     /// There is no access.
     #[error("the trace is empty")]
     Empty,
@@ -100,27 +118,36 @@ impl Trace {
         Self::of(accesses, sizes.is_some())
     }
 
-    /// One access a line: the key, and after white space or a comma its size, where there is one.
-    /// Empty lines and those that begin with `#` are left out.
+    /// One access a line: the key, and after white space or a comma its size; on all lines or on
+    /// none. Empty lines and those that begin with `#` are left out.
     ///
     /// # Errors
     ///
-    /// A size that is no number, or no access at all.
+    /// The first line with a size that is no number, with none or one unlike the others, or with
+    /// more than that; or no access at all.
     pub fn parse(text: &str) -> Result<Self, TraceError> {
         let hasher = Seeded::fixed(1);
-        let mut has_sizes = false;
+        let mut has_sizes = None;
         let mut accesses = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            let mut fields = line.split([' ', '\t', ',']).filter(|field| !field.is_empty());
+        for (line, text) in (1..).zip(text.lines()) {
+            let mut fields = text.split([' ', '\t', ',']).filter(|field| !field.is_empty());
             let Some(key) = fields.next().filter(|key| !key.starts_with('#')) else { continue };
             let size = fields.next().map(|size| {
-                let error = |_| TraceError::Size { line: at + 1, given: size.to_owned() };
+                let error = |_| TraceError::Size { line, given: size.to_owned() };
                 size.parse::<u32>().map_err(error)
             });
-            has_sizes |= size.is_some();
-            accesses.push((hasher.hash_one(key), size.transpose()?.unwrap_or(1)));
+            let size = size.transpose()?;
+            let rest = fields.count();
+            if rest > 0 {
+                return Err(TraceError::Fields { line, given: rest + 2 });
+            }
+            if *has_sizes.get_or_insert(size.is_some()) != size.is_some() {
+                let this = if size.is_some() { "a" } else { "no" };
+                return Err(TraceError::Mixed { line, this });
+            }
+            accesses.push((hasher.hash_one(key), size.unwrap_or(1)));
         }
-        Self::of(accesses, has_sizes)
+        Self::of(accesses, has_sizes.unwrap_or(false))
     }
 
     /// Reads a file: `*.u32.zst` (with the feature `traces`) and `*.u32` as little-endian numbers,
@@ -236,8 +263,20 @@ mod tests {
 
     #[test]
     fn text_has_keys_and_perhaps_sizes() {
-        let trace = Trace::parse("# header\nGET /a, 10\n\nb\tx\n").unwrap_err();
-        assert_eq!(trace.to_string(), "line 2: size is \"/a\"; it must be 0 to 4294967295");
+        let check = |text: &str, expected: &str| {
+            assert_eq!(Trace::parse(text).unwrap_err().to_string(), expected);
+        };
+        check(
+            "# header\nGET /a, 10\n\nb\tx\n",
+            "line 2: size is \"/a\"; it must be 0 to 4294967295",
+        );
+        check(
+            "a 1\nb 2 3\n",
+            "line 2 has 3 fields; it must have a key and, where it is known, a size",
+        );
+        let mixed = "unlike those before it; all lines must have one, or none";
+        check("a 1\n#\nb\n", &format!("line 3 has no size, {mixed}"));
+        check("a\nb 1\n", &format!("line 2 has a size, {mixed}"));
         let trace = Trace::parse("# header\n/a, 10\n\n/b\t20\n/a 10").unwrap();
         assert_eq!((trace.accesses().len(), trace.unique_keys()), (3, 2));
         assert!(trace.has_sizes() && trace.accesses()[0] == trace.accesses()[2]);

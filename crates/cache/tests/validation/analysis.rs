@@ -135,12 +135,16 @@ fn a_change_of_policy_costs_little_and_no_second_copy() {
         let capacity = trace.unique_keys() as u64 / 10;
         for from in MODELLED {
             for to in MODELLED {
-                dips.push(dip(&trace, capacity, from, to));
+                dips.push((dip(&trace, capacity, from, to), name, from, to));
             }
         }
     }
-    let mean = dips.iter().sum::<f64>() / dips.len() as f64;
-    let most = dips.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mean = dips.iter().map(|(dip, ..)| dip).sum::<f64>() / dips.len() as f64;
+    dips.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (dip, name, from, to) in dips.iter().take(12) {
+        println!("{name}: {dip:.2} points from {from} to {to}");
+    }
+    let most = dips[0].0;
     let row = |of: &str, value| {
         Row::new("cache.migration_dip", value, "points", Better::Lower).label("of", of).goal(0.3)
     };

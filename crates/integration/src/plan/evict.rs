@@ -76,7 +76,9 @@ impl Planner {
             .filter(|victim| !self.is_protected(victim.engine, draft))
             .map(|victim| candidate(victim, draft))
             .collect();
-        let config = ResidencyConfig { min_residence: self.config.min_residence };
+        // How soon an idle model is needed again is forecast here, and weighs in its need.
+        let break_even = Ratio::ZERO;
+        let config = ResidencyConfig { min_residence: self.config.min_residence, break_even };
         let chosen = residency::choose_victims(&candidates, lacking, &config)?;
         let engines = weighed.into_iter().filter(|v| chosen.contains(&v.engine.model)).collect();
         Some(Victims { engines })
@@ -173,6 +175,7 @@ fn candidate(victim: &Victim<'_>, draft: &Draft<'_>) -> Candidate {
         pinned: engine.pinned,
         busy: false,
         resident_for: now.saturating_since(engine.ready_since.unwrap_or(now)),
+        idle_for: idle_for(engine, draft),
     }
 }
 

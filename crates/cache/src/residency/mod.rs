@@ -1,14 +1,20 @@
 //! Which models stay resident when another one needs their room.
 //!
 //! The same question as a cache's, with entries of unequal size and unequal cost of return, and
-//! with some that may not go: pinned ones, busy ones, and those that have only just come (without
-//! a minimum of residence two models that do not fit together push each other out for ever).
+//! with some that may not go: pinned ones, busy ones, those that have only just come (without a
+//! minimum of residence two models that do not fit together push each other out for ever), and
+//! those used so recently that keeping them has not yet cost as much as their return would. Models
+//! may come and go in groups, or exclude each other: see [`Groups`].
+
+mod groups;
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use plimsoll_core_types::{GiveUp, ModelId, ResourceVector};
+use plimsoll_core_types::{GiveUp, ModelId, Ratio, ResourceVector};
 use serde::{Deserialize, Serialize};
+
+pub use groups::{Group, GroupError, GroupKind, Groups, choose_victims_for};
 
 /// A resident model that may have to give way.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,21 +31,35 @@ pub struct Candidate {
     pub busy: bool,
     /// For how long it has been resident.
     pub resident_for: Duration,
+    /// For how long nobody has used it.
+    pub idle_for: Duration,
 }
 
 /// When a model may be made to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResidencyConfig {
     /// How long a model stays at the least; default 10 s. More avoids thrashing, less lets a
     /// newcomer in sooner.
     pub min_residence: Duration,
+    /// For which share of the time that its return costs a model stays after it was used; default
+    /// 100%. Zero lets a model go as soon as it is idle: it then often returns within its session.
+    ///
+    /// Source: the break-even rule of ski rental. Who gives up at the moment when keeping has cost
+    /// as much as returning pays at most twice what a clairvoyant would (Karlin, Manasse, Rudolph,
+    /// Sleator, *Competitive Snoopy Caching*, Algorithmica 1988).
+    pub break_even: Ratio,
 }
 
 impl Default for ResidencyConfig {
     fn default() -> Self {
-        Self { min_residence: Duration::from_secs(10) }
+        Self { min_residence: Duration::from_secs(10), break_even: Ratio::ONE }
     }
+}
+
+impl ResidencyConfig {
+    /// Lets every model go that is neither pinned nor busy; for who can't wait.
+    pub const AT_ONCE: Self = Self { min_residence: Duration::ZERO, break_even: Ratio::ZERO };
 }
 
 /// The models to give up so that at least `needed` (what is lacking now) comes free, the best to
@@ -66,7 +86,8 @@ impl Default for ResidencyConfig {
 ///     let amount = ResourceVector::new().with_memory(bytes);
 ///     let resident_for = Duration::from_mins(1);
 ///     let model = ModelId::new(name)?;
-///     Ok(Candidate { model, give_up, amount, pinned: false, busy: false, resident_for })
+///     let idle_for = resident_for;
+///     Ok(Candidate { model, give_up, amount, pinned: false, busy: false, resident_for, idle_for })
 /// };
 /// let models = [resident("chat", 800, 0.9)?, resident("ocr", 400, 0.1)?];
 /// let lacking = ResourceVector::new().with_memory(Bytes::from_mib(300));
@@ -79,6 +100,15 @@ pub fn choose_victims(
     needed: &ResourceVector,
     config: &ResidencyConfig,
 ) -> Option<Vec<ModelId>> {
+    let chosen = choose(candidates, needed, config)?;
+    Some(chosen.into_iter().map(|candidate| candidate.model.clone()).collect())
+}
+
+fn choose<'a>(
+    candidates: &'a [Candidate],
+    needed: &ResourceVector,
+    config: &ResidencyConfig,
+) -> Option<Vec<&'a Candidate>> {
     let mut eligible: Vec<&Candidate> =
         candidates.iter().filter(|candidate| may_go(candidate, config)).collect();
     eligible.sort_by(|a, b| a.give_up.compare(&b.give_up).then_with(|| a.model.cmp(&b.model)));
@@ -88,13 +118,16 @@ pub fn choose_victims(
         .filter(|candidate| needed.fits_in(&candidate.amount))
         .min_by(|a, b| by_cost(a, b))
         .filter(|alone| cost(alone) < taken.iter().map(|candidate| cost(candidate)).sum());
-    let chosen = alone.map_or(taken, |alone| vec![*alone]);
-    Some(chosen.into_iter().map(|candidate| candidate.model.clone()).collect())
+    Some(alone.map_or(taken, |alone| vec![*alone]))
 }
 
 /// True where `candidate` may be made to go at all.
 pub fn may_go(candidate: &Candidate, config: &ResidencyConfig) -> bool {
-    !candidate.pinned && !candidate.busy && candidate.resident_for >= config.min_residence
+    !candidate.pinned
+        && !candidate.busy
+        && candidate.resident_for >= config.min_residence
+        && candidate.idle_for.as_secs_f64()
+            >= candidate.give_up.return_cost.as_secs_f64() * config.break_even.get()
 }
 
 fn take_until_enough<'a>(
@@ -145,7 +178,7 @@ fn by_cost(a: &Candidate, b: &Candidate) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_core_types::{Bytes, Ratio};
+    use plimsoll_core_types::Bytes;
     use proptest::prelude::*;
 
     fn model(name: &str, mib: u64, need: f64, seconds: u64) -> Candidate {
@@ -161,7 +194,8 @@ mod tests {
             amount: ResourceVector::new().with_memory(bytes),
             pinned: false,
             busy: false,
-            resident_for: Duration::from_mins(1),
+            resident_for: Duration::from_mins(2),
+            idle_for: Duration::from_mins(2),
         }
     }
 
@@ -205,10 +239,17 @@ mod tests {
         let busy = Candidate { busy: true, ..model("busy", 100, 0.0, 1) };
         let fresh =
             Candidate { resident_for: Duration::from_secs(9), ..model("fresh", 100, 0.0, 1) };
+        // Its return costs more than keeping it has since it was used.
+        let warm = Candidate { idle_for: Duration::from_secs(9), ..model("warm", 100, 0.0, 10) };
         let old = model("old", 100, 1.0, 100);
-        let all = [pinned, busy, fresh, old];
+        let all = [pinned, busy, fresh, warm, old];
         check(&all, 50, Some(&["old"]));
         check(&all, 150, None);
+        let at_once = choose_victims(&all, &mib(250), &ResidencyConfig::AT_ONCE).unwrap();
+        assert_eq!(
+            at_once.iter().map(ModelId::as_str).collect::<Vec<_>>(),
+            ["fresh", "warm", "old"]
+        );
     }
 
     #[test]
