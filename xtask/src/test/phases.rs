@@ -21,6 +21,7 @@ pub(super) enum Phase {
     Validation,
     Fuzz,
     Loom,
+    Real,
 }
 
 /// One thing that a phase does.
@@ -50,6 +51,7 @@ impl Phase {
             Self::Validation => "validation",
             Self::Fuzz => "fuzz",
             Self::Loom => "loom",
+            Self::Real => "real",
         }
     }
 
@@ -68,6 +70,7 @@ impl Phase {
             Self::Validation => "the targets, on real traces where they are at hand",
             Self::Fuzz => "readers of what others write, fed with what is wrong",
             Self::Loom => "every interleaving of the lock-free parts (by name, or --all)",
+            Self::Real => "real models from packages that it fetches (by name only)",
         }
     }
 
@@ -76,7 +79,7 @@ impl Phase {
     }
 
     pub(super) const fn is_default(self) -> bool {
-        !matches!(self, Self::Loom)
+        !matches!(self, Self::Loom | Self::Real)
     }
 
     /// What is to be done, in order.
@@ -88,6 +91,7 @@ impl Phase {
             Self::Unit => vec![Step::Run(test(&["--lib", "--bins", "-p", "xtask"], metadata))],
             Self::Doc => doc(metadata),
             Self::Loom => loom(metadata),
+            Self::Real => real(metadata),
             _ => named(self.name(), metadata),
         }
     }
@@ -145,6 +149,18 @@ fn named(name: &str, metadata: &Metadata) -> Vec<Step> {
     } else {
         vec![Step::Skip("no crate has such tests".to_owned())]
     }
+}
+
+/// The tests with real models, which a plain test run leaves out, one after another: each wants the
+/// cores for itself.
+fn real(metadata: &Metadata) -> Vec<Step> {
+    let mut steps = named("real", metadata);
+    for step in &mut steps {
+        if let Step::Run(command) = step {
+            command.args(["--", "--ignored", "--test-threads=1"]);
+        }
+    }
+    steps
 }
 
 /// The crates with loom tests, built for loom in a folder of their own.
