@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod signals;
 mod store;
+mod tls;
 mod traffic_meter;
 mod wall;
 

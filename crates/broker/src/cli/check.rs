@@ -13,6 +13,7 @@ use crate::USAGE;
 use crate::config::{Config, ConfigError, EngineConfig, Overrides, SCHEMA};
 use crate::output::{complain, line};
 use crate::serve::settings::{budget, specs};
+use crate::tls::Tls;
 
 /// What `check` can be told.
 #[derive(Args, Clone, Debug)]
@@ -40,6 +41,9 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return wrong(args, &error),
     };
+    if let Some(Err(error)) = config.server.tls.as_ref().map(Tls::load) {
+        return wrong(args, &ConfigError::Tls { path: args.config.clone(), error });
+    }
     let capacity =
         crate::serve::host_capacity(&HostMemory::system(), &HostCpu::system(), &SystemClock::new());
     let (capacity, mut doubts) = match capacity {
@@ -70,7 +74,9 @@ fn wrong(args: &CheckArgs, error: &ConfigError) -> ExitCode {
                 .iter()
                 .map(|m| json!({ "line": m.line, "key": m.key, "what": m.what }))
                 .collect(),
-            ConfigError::Read { .. } => vec![json!({ "what": error.to_string() })],
+            ConfigError::Read { .. } | ConfigError::Tls { .. } => {
+                vec![json!({ "what": error.to_string() })]
+            }
         };
         line(&json!({ "mistakes": mistakes }).to_string());
     }
@@ -92,6 +98,10 @@ fn doubts_of(config: &Config, capacity: &ResourceVector) -> Vec<String> {
         let (given, there) = (budget.get(dimension), capacity.get(dimension));
         let (given, there) = (dimension.format(given), dimension.format(there));
         doubts.push(format!("host: {given} of {dimension} is more than this host's {there}"));
+    }
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() && config.server.tls.is_none() {
+        doubts.push(format!("server.listen: tokens reach {listen} in the clear; set server.tls"));
     }
     for spec in specs(config, &budget) {
         if let Some(dimension) = spec.declared.first_exceeding(&budget) {

@@ -2,6 +2,7 @@
 
 mod model;
 mod reader;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use toml::de::DeTable;
 pub(crate) use model::{EngineConfig, Footprint, ModelConfig};
 pub(crate) use reader::Mistake;
 use reader::{Reader, Section};
+pub(crate) use tls::TlsConfig;
 
 /// Where the front listens where nothing else is said.
 pub(crate) const LISTEN: SocketAddr =
@@ -51,6 +53,8 @@ pub(crate) struct ServerConfig {
     pub(crate) listen: SocketAddr,
     /// What clients must send as bearer token.
     pub(crate) token: Option<String>,
+    /// What the front proves itself by; none speaks plain HTTP.
+    pub(crate) tls: Option<TlsConfig>,
     /// The folder that holds the lease journal and what was learned.
     pub(crate) state: Option<PathBuf>,
     /// How long a request may wait for its model.
@@ -117,6 +121,7 @@ impl Default for ServerConfig {
         Self {
             listen: LISTEN,
             token: None,
+            tls: None,
             state: None,
             within: Duration::from_mins(2),
             answer_within: Duration::from_mins(10),
@@ -134,7 +139,10 @@ pub(crate) enum ConfigError {
     /// The file can't be read.
     #[error("{}: {cause}", path.display())]
     Read { path: PathBuf, cause: std::io::Error },
-    /// It can, and is wrong.
+    /// A file that it names can't be used.
+    #[error("{}: {error}", path.display())]
+    Tls { path: PathBuf, error: crate::tls::TlsError },
+    /// Its text is wrong.
     #[error("{}", lines(path, mistakes))]
     Wrong { path: PathBuf, mistakes: Vec<Mistake> },
 }
@@ -208,6 +216,7 @@ fn server(root: &mut Section<'_>, overrides: &Overrides, reader: &mut Reader<'_>
     let mut section = section.unwrap_or_else(|| Section::absent("server"));
     server.listen = section.parse("listen", reader).unwrap_or(server.listen);
     server.token = section.parse("token", reader);
+    server.tls = tls::tls(&mut section, reader);
     server.state = section.parse("state", reader);
     server.within = section.duration("within", reader).unwrap_or(server.within);
     let answer_within = section.duration("answer_within", reader);

@@ -7,6 +7,7 @@ mod keeper;
 mod loading;
 mod meter;
 mod model;
+mod orders;
 mod process;
 mod running;
 mod spec;

@@ -10,9 +10,10 @@ use plimsoll_core_types::{
     ResourceRequest, ResourceVector, Timestamp,
 };
 use plimsoll_load::{BackendConfig, Balancer, BalancerConfig};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::counters::Counters;
+use super::orders::{Inbox, Orders, orders};
 use super::process::LaunchError;
 use super::running::Running;
 use super::spec::ModelSpec;
@@ -88,7 +89,7 @@ pub(crate) struct Model {
     pub(crate) id: ModelId,
     spec: Arc<ArcSwap<ModelSpec>>,
     pub(crate) balancer: Arc<Balancer>,
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: Orders,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) counters: Arc<Counters>,
 }
@@ -112,8 +113,7 @@ impl Model {
     /// The model `spec`, with its task running. The task ends, and its engine with it, when nobody
     /// has the model any more.
     pub(super) fn start(spec: ModelSpec, world: &Arc<World>) -> Self {
-        // The optimizer asks for one thing at a time, and a request asks only when nobody has.
-        let (commands, inbox) = mpsc::channel(64);
+        let (commands, inbox) = orders();
         let (phase_out, phase) = watch::channel(Phase::Stopped);
         let counters = Arc::new(Counters::new(spec.load_time));
         let balancer = Arc::new(Balancer::new(BalancerConfig::default()));
@@ -136,7 +136,7 @@ struct Task {
     spec: Arc<ArcSwap<ModelSpec>>,
     world: Arc<World>,
     balancer: Arc<Balancer>,
-    inbox: mpsc::Receiver<Command>,
+    inbox: Inbox,
     phase: watch::Sender<Phase>,
     counters: Arc<Counters>,
 }
@@ -154,7 +154,8 @@ impl Task {
         while let Some(command) = self.inbox.recv().await {
             match command {
                 Command::Load { priority, within, reason, demanded } => {
-                    if !self.life(priority, within, reason, demanded).await {
+                    // On the heap for as long as it lasts: most models are not loaded.
+                    if !Box::pin(self.life(priority, within, reason, demanded)).await {
                         return;
                     }
                 }
@@ -353,7 +354,7 @@ impl Task {
 ///
 /// Cancel safe: between two commands nothing is half done.
 async fn commanded(
-    inbox: &mut mpsc::Receiver<Command>,
+    inbox: &mut Inbox,
     lease: &mut Resource,
     counters: &Counters,
     world: &World,

@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError, Overrides};
 use crate::output::{complain, line};
+use crate::tls::{Tls, TlsError};
 use crate::{FAILED, USAGE};
 pub(crate) use assemble::capacity as host_capacity;
 pub(crate) use broker::Broker;
@@ -57,6 +58,9 @@ pub(crate) enum ServeError {
     /// The folder of what is kept can't be used.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// What the front should prove itself by can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Something else that should not happen.
     #[error("{step} failed: {cause}")]
     Internal { step: &'static str, cause: String },
@@ -69,7 +73,7 @@ impl ServeError {
 
     const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Listen { .. } | Self::Store(_) => USAGE,
+            Self::Config(_) | Self::Listen { .. } | Self::Store(_) | Self::Tls(_) => USAGE,
             Self::Probe(_) | Self::Internal { .. } => FAILED,
         }
     }
@@ -102,6 +106,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
 }
 
 async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeError> {
+    let tls = config.server.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let listen = config.server.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|cause| ServeError::Listen { listen, cause })?;
@@ -111,9 +116,9 @@ async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeErr
     introduce(&broker, config, address);
     let events = (!args.quiet).then(|| tokio::spawn(upkeep::print_events(Arc::clone(&broker))));
     let upkeep = tokio::spawn(upkeep::run(Arc::clone(&broker)));
-    let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone()));
+    let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone(), tls.clone()));
     let signals = tokio::spawn(stop_on_signal(Arc::clone(&broker)));
-    let drained = listen::serve(listener, Arc::clone(&broker)).await;
+    let drained = listen::serve(listener, tls, Arc::clone(&broker)).await;
     if !drained {
         line("some requests took longer than drain_within and were broken off");
     }
@@ -129,7 +134,8 @@ async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeErr
 }
 
 fn introduce(broker: &Broker, config: &Config, address: std::net::SocketAddr) {
-    line(&format!("plimsoll serves http://{address}/v1 ({} models)", config.models.len()));
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    line(&format!("plimsoll serves {scheme}://{address}/v1 ({} models)", config.models.len()));
     let limit = plimsoll_core_types::ResourcePool::monitor(&*broker.pool).limit;
     line(&format!("line: {limit} for all models together"));
     for warning in &broker.integration.warnings {

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn plimsoll(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command.args(args).stdin(Stdio::null());
-    for name in ["URL", "TOKEN", "STATE", "MEMORY", "CONFIG", "LISTEN", "CPU"] {
+    for name in ["URL", "CA", "TOKEN", "STATE", "MEMORY", "CONFIG", "LISTEN", "CPU"] {
         command.env_remove(format!("PLIMSOLL_{name}"));
     }
     command
@@ -78,7 +78,7 @@ impl Broker {
         let mut address = None;
         while address.is_none() {
             let line: String = lines.recv_timeout(PATIENCE).expect("the broker says where it is");
-            let rest = line.split_once("http://").map(|(_, rest)| rest);
+            let rest = line.split_once("://").map(|(_, rest)| rest);
             address = rest.and_then(|rest| rest.split('/').next()?.parse().ok());
         }
         Self { child, address: address.unwrap(), folder, lines }

@@ -1,6 +1,7 @@
 //! The binary as people and programs run it: real processes, real memory, real requests.
 
 mod demo;
+mod example;
 mod fake;
 mod harness;
 mod leases;
@@ -8,3 +9,4 @@ mod pains;
 mod replay;
 mod run;
 mod serve;
+mod tls;

