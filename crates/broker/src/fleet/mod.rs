@@ -8,6 +8,7 @@ mod loading;
 mod meter;
 mod model;
 mod orders;
+mod owner;
 mod process;
 mod running;
 mod spec;
@@ -36,6 +37,7 @@ pub(crate) use loading::Loading;
 pub(crate) use meter::Meter;
 use model::Command;
 pub(crate) use model::{LoadFailure, Model, Phase};
+pub(crate) use owner::owner_of;
 pub(crate) use running::Running;
 pub(crate) use spec::{CommandSpec, EngineCommand, EngineSpec, ModelSpec};
 pub(crate) use world::World;
@@ -231,7 +233,8 @@ impl Engines {
             model: spec.id.clone(),
             state: phase.state(),
             priority: spec.priority,
-            pinned: spec.pinned,
+            // To evict one that keeps its memory makes no room.
+            pinned: spec.pinned || !spec.engine.gives_back(),
             declared: spec.declared,
             believed: self.world.believed(spec),
             lease: lease.map(|(id, _)| id),

@@ -47,9 +47,11 @@ pub(crate) async fn run(broker: Arc<Broker>) {
         broker.pool.sweep();
         let decisions = broker.optimizer.tick().await;
         note(&broker, &decisions);
-        if let Some(snapshot) = broker.optimizer.monitor().snapshot {
-            note_waiters(&broker, &snapshot, &mut waiting);
-        }
+        broker.optimizer.with_snapshot(|snapshot| {
+            if let Some(snapshot) = snapshot {
+                note_waiters(&broker, snapshot, &mut waiting);
+            }
+        });
     }
 }
 

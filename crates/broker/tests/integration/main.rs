@@ -1,6 +1,7 @@
 //! The binary as people and programs run it: real processes, real memory, real requests.
 
 mod demo;
+mod elsewhere;
 mod example;
 mod fake;
 mod harness;

@@ -20,7 +20,7 @@ const TALL: u16 = 24;
 type Column = (&'static str, u16, fn(&EngineSnapshot, &SystemSnapshot) -> String);
 
 const COLUMNS: [Column; 9] = [
-    ("MODEL", 15, |engine, _| engine.model.to_string()),
+    ("MODEL", 10, |engine, _| engine.model.to_string()),
     ("STATE", 9, |engine, _| engine.state.to_string()),
     ("PROMISED", 9, |engine, _| engine.promised.memory().to_string()),
     ("USED", 9, |engine, _| engine.used.memory().to_string()),
