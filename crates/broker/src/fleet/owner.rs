@@ -1,6 +1,8 @@
 //! Whose process listens at an address of this host.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::net::{IpAddr, UdpSocket};
 
 /// The process that listens at `address`; none where that is another host's, or where the
 /// operating system does not tell, as of a process of another user.
@@ -16,8 +18,8 @@ pub(crate) fn owner_of(address: SocketAddr) -> Option<u32> {
     if links.is_empty() {
         return None;
     }
-    let pids = std::fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let entries = std::fs::read_dir("/proc").ok()?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     // A server that has started others shares its socket with them: the lowest number is the one
     // that came first.
     let holds = |pid: &u32| {
@@ -25,9 +27,7 @@ pub(crate) fn owner_of(address: SocketAddr) -> Option<u32> {
         let mut targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
         targets.any(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
     };
-    let mut found: Vec<_> = pids.by_ref().filter(holds).collect();
-    found.sort_unstable();
-    found.first().copied()
+    pids.filter(holds).min()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -43,17 +43,17 @@ fn is_ours(ip: IpAddr) -> bool {
 
 /// The sockets of `/proc/net/tcp` that listen on `port`, by their inodes.
 #[cfg(target_os = "linux")]
-fn listening(table: &str, port: u16) -> Vec<&str> {
+fn listening(table: &str, port: u16) -> Vec<String> {
     /// `TCP_LISTEN`, as the kernel writes it.
     const LISTEN: &str = "0A";
-    let row = |line: &'_ str| -> Option<(u16, bool)> {
+    let row = |line: &str| -> Option<(u16, bool)> {
         let mut fields = line.split_whitespace().skip(1);
         let (_, local) = fields.next()?.rsplit_once(':')?;
         let state = fields.nth(1)?;
         Some((u16::from_str_radix(local, 16).ok()?, state == LISTEN))
     };
     let lines = table.lines().filter(|line| row(line) == Some((port, true)));
-    lines.filter_map(|line| line.split_whitespace().nth(9)).collect()
+    lines.filter_map(|line| line.split_whitespace().nth(9).map(str::to_owned)).collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -44,7 +44,8 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct Book {
     world: Arc<World>,
-    held: Mutex<BTreeMap<String, Held>>,
+    /// On the heap each: a tree keeps room for more of them than it holds.
+    held: Mutex<BTreeMap<String, Box<Held>>>,
 }
 
 /// Why there is no lease, or no such lease any more.
@@ -109,7 +110,7 @@ impl Book {
         if let Some(store) = &self.world.store {
             store.keep_lease(&given);
         }
-        let held = Held { given: given.clone(), resource, expires };
+        let held = Box::new(Held { given: given.clone(), resource, expires });
         self.held.lock().insert(given.id.clone(), held);
         (given, expires)
     }
@@ -185,7 +186,7 @@ impl Book {
     /// Every lease, with its number in the pool and its expiry.
     pub(crate) fn list(&self) -> Vec<(Given, LeaseId, Timestamp)> {
         let held = self.held.lock();
-        let row = |held: &Held| (held.given.clone(), held.resource.id(), held.expires);
+        let row = |held: &Box<Held>| (held.given.clone(), held.resource.id(), held.expires);
         held.values().map(row).collect()
     }
 

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core_types::{
-    Action, Decision, Priority, Reason, ResourceOptimizer as _, SystemSnapshot, TicketId,
-};
+use plimsoll_core_types::{Action, Decision, Priority, Reason, SystemSnapshot, TicketId};
 use plimsoll_pool::{PoolEvent, PoolEventKind};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;

@@ -38,9 +38,12 @@ impl Ledger {
     }
 
     fn leases(&self) -> Vec<LeaseStatus> {
-        let mut leases: Vec<_> = self
-            .leases
-            .iter()
+        // Only those that are listed are copied: there may be many more.
+        let mut listed: Vec<_> = self.leases.iter().collect();
+        listed.sort_unstable_by_key(|lease| lease.id);
+        listed.truncate(self.config.max_listed);
+        listed
+            .into_iter()
             .map(|lease| LeaseStatus {
                 id: lease.id,
                 consumer: lease.consumer.clone(),
@@ -51,10 +54,7 @@ impl Ledger {
                 expires: lease.life.map(|life| life.expires),
                 reclaiming: lease.reclaim.is_some(),
             })
-            .collect();
-        leases.sort_unstable_by_key(|lease| lease.id);
-        leases.truncate(self.config.max_listed);
-        leases
+            .collect()
     }
 
     fn waiters(&self, now: Timestamp) -> Vec<WaiterStatus> {
