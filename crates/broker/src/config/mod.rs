@@ -53,6 +53,9 @@ pub(crate) struct ServerConfig {
     pub(crate) token: Option<String>,
     /// The folder that holds the lease journal and what was learned.
     pub(crate) state: Option<PathBuf>,
+    /// How long engines wait for another broker where this one ends without ending them; nothing
+    /// has them end with it.
+    pub(crate) adopt_grace: Duration,
     /// How long a request may wait for its model.
     pub(crate) within: Duration,
     /// How long an engine may take to begin its answer.
@@ -118,6 +121,7 @@ impl Default for ServerConfig {
             listen: LISTEN,
             token: None,
             state: None,
+            adopt_grace: Duration::from_secs(30),
             within: Duration::from_mins(2),
             answer_within: Duration::from_mins(10),
             drain_within: Duration::from_secs(30),
@@ -209,6 +213,8 @@ fn server(root: &mut Section<'_>, overrides: &Overrides, reader: &mut Reader<'_>
     server.listen = section.parse("listen", reader).unwrap_or(server.listen);
     server.token = section.parse("token", reader);
     server.state = section.parse("state", reader);
+    let adopt_grace = section.duration("adopt_grace", reader);
+    server.adopt_grace = adopt_grace.unwrap_or(server.adopt_grace);
     server.within = section.duration("within", reader).unwrap_or(server.within);
     let answer_within = section.duration("answer_within", reader);
     server.answer_within = answer_within.unwrap_or(server.answer_within);
