@@ -141,7 +141,7 @@ impl Guards {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.ends_with(".sock") {
+            if Path::new(&name).extension().is_none_or(|kind| kind != "sock") {
                 continue;
             }
             let connected = self.reach(&name).and_then(|place| Stream::connect(place.path()));

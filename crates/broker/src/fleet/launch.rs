@@ -91,7 +91,7 @@ impl Recipe {
         let mut env = Vec::new();
         for setting in LaunchAdvice::new(kind, threads).settings {
             match setting {
-                LaunchSetting::Environment { name, value } => env.push((name.to_string(), value)),
+                LaunchSetting::Environment { name, value } => env.push((name, value)),
                 LaunchSetting::Arguments(more) if !says_threads => words.extend(more),
                 LaunchSetting::Arguments(_) => {}
             }

@@ -74,15 +74,12 @@ impl Engines {
         let old = self.models.load_full();
         let keep_or_start = |spec: ModelSpec| {
             let kept = old.get(&spec.id).filter(|model| model.spec().same_engine(&spec));
-            let model = match kept {
-                Some(model) => {
-                    model.set_spec(spec);
-                    Arc::clone(model)
-                }
-                None => {
-                    let inherited = inherited.remove(&spec.id);
-                    Arc::new(Model::start(self.as_measured(spec), &self.world, inherited))
-                }
+            let model = if let Some(model) = kept {
+                model.set_spec(spec);
+                Arc::clone(model)
+            } else {
+                let inherited = inherited.remove(&spec.id);
+                Arc::new(Model::start(self.as_measured(spec), &self.world, inherited))
             };
             (model.id.clone(), model)
         };

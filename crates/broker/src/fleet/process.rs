@@ -164,16 +164,14 @@ impl EngineProcess {
             return answered.await.map_err(late);
         };
         tokio::select! {
-            status = own.ended() => match status {
-                Some(status) => {
-                    let words = own.words().told().await;
-                    Err(LaunchError::Ended { model, status, words })
-                }
-                None => {
-                    let source = std::io::Error::other("it has ended, and nobody knows how");
-                    Err(LaunchError::Spawn { model, source })
-                }
-            },
+            status = own.ended() => {
+                let words = own.words().told().await;
+                let unknown = std::io::Error::other("it has ended, and nobody knows how");
+                Err(match status {
+                    Some(status) => LaunchError::Ended { model, status, words },
+                    None => LaunchError::Spawn { model, source: unknown },
+                })
+            }
             answered = answered => {
                 let (at, words) = (self.target.to_string(), own.words().now());
                 answered.map_err(|_| LaunchError::Late { model, at, within, words })

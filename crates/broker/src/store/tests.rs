@@ -13,7 +13,7 @@ fn given(id: &str) -> Given {
         tenant: TenantId::DEFAULT,
         priority: Priority::Normal,
         amount: ResourceVector::ZERO,
-        ttl: Duration::from_secs(60),
+        ttl: Duration::from_mins(1),
         process: None,
     }
 }
@@ -24,13 +24,15 @@ struct Fake {
     held: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     full: Arc<AtomicBool>,
     writes: Arc<AtomicUsize>,
-    /// Held by whoever wants it to take its time.
-    slow: Arc<Mutex<()>>,
+    /// While true, nothing comes back from it.
+    slow: Arc<AtomicBool>,
 }
 
 impl Disk for Fake {
     fn write(&mut self, batch: &Batch) -> Result<(), String> {
-        let _slow = self.slow.lock();
+        while self.slow.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
         self.writes.fetch_add(1, Ordering::SeqCst);
         if self.full.load(Ordering::SeqCst) {
             return Err("no space left on device".to_owned());
@@ -66,7 +68,7 @@ async fn what_is_kept_is_there_after_a_restart_and_nobody_else_may_open_it() {
 #[tokio::test]
 async fn what_comes_while_the_disk_works_is_written_at_once_with_all_the_rest() {
     let disk = Fake::default();
-    let busy = disk.slow.lock();
+    disk.slow.store(true, Ordering::SeqCst);
     let store = Arc::new(Store::over(Box::new(disk.clone())).unwrap());
     let mut waiting = tokio::task::JoinSet::new();
     for number in 0..500 {
@@ -78,7 +80,7 @@ async fn what_comes_while_the_disk_works_is_written_at_once_with_all_the_rest() 
     }
     assert!(disk.held.lock().is_empty(), "nobody is told before it is written");
     assert_eq!(waiting.try_join_next().map(Result::unwrap), None);
-    drop(busy);
+    disk.slow.store(false, Ordering::SeqCst);
     while let Some(durable) = waiting.join_next().await {
         assert!(durable.unwrap());
     }

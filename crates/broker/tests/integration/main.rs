@@ -4,6 +4,8 @@ mod demo;
 mod fake;
 mod harness;
 mod leases;
+#[cfg(target_os = "linux")]
+mod lives;
 mod pains;
 mod replay;
 mod run;
