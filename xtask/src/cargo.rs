@@ -11,6 +11,7 @@ use serde::Deserialize;
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
     pub(crate) target_directory: PathBuf,
+    pub(crate) workspace_root: PathBuf,
     workspace_default_members: Vec<String>,
 }
 
@@ -39,6 +40,15 @@ pub(crate) struct Dependency {
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) kind: Vec<String>,
+    /// The features without which it is not built.
+    #[serde(default, rename = "required-features")]
+    pub(crate) required_features: Vec<String>,
+}
+
+impl Target {
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        self.kind.iter().any(|own| own == kind)
+    }
 }
 
 impl Metadata {
@@ -74,8 +84,7 @@ impl Metadata {
 impl Package {
     /// True where the package builds a target of this kind and name.
     pub(crate) fn has_target(&self, kind: &str, name: &str) -> bool {
-        let of_kind = |target: &Target| target.kind.iter().any(|known| known == kind);
-        self.targets.iter().any(|target| of_kind(target) && target.name == name)
+        self.targets.iter().any(|target| target.is(kind) && target.name == name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: phase by phase, a line each, the log only where one fails.
 
+mod commands;
 mod count;
 mod layers;
 mod phases;
@@ -123,6 +124,7 @@ fn run_phase(
                 break;
             }
             Step::Layers => (runner::note(&log, &layers::check(metadata))?, Duration::ZERO),
+            Step::Commands => commands::run(metadata, &log, args.all)?,
             Step::Run(mut command) => {
                 command.env("PLIMSOLL_ROWS", rows_file);
                 if args.all {

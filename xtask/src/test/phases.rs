@@ -14,6 +14,7 @@ pub(super) enum Phase {
     Lint,
     Unit,
     Doc,
+    Commands,
     Integration,
     Performance,
     Load,
@@ -30,6 +31,8 @@ pub(super) enum Step {
     Run(Command),
     /// Hold the crates' dependencies against the allowed arrows.
     Layers,
+    /// Run what the documents say to type.
+    Commands,
     /// Leave the phase out, for this reason.
     Skip(String),
 }
@@ -43,6 +46,7 @@ impl Phase {
             Self::Lint => "lint",
             Self::Unit => "unit",
             Self::Doc => "doc",
+            Self::Commands => "commands",
             Self::Integration => "integration",
             Self::Performance => "performance",
             Self::Load => "load",
@@ -61,6 +65,7 @@ impl Phase {
             Self::Lint => "clippy has nothing to say",
             Self::Unit => "unit tests of every crate",
             Self::Doc => "documentation builds without a warning, and its examples run",
+            Self::Commands => "what the documents say to type, and every example",
             Self::Integration => "each crate through its public face; the broker on real processes",
             Self::Performance => "counts, allocations and virtual time that speed rests on",
             Self::Load => "behaviour under more than can be served, in virtual time",
@@ -87,6 +92,7 @@ impl Phase {
             Self::Lint => needs("clippy", &lint(metadata)),
             Self::Unit => vec![Step::Run(test(&["--lib", "--bins", "-p", "xtask"], metadata))],
             Self::Doc => doc(metadata),
+            Self::Commands => commands(metadata),
             Self::Loom => loom(metadata),
             _ => named(self.name(), metadata),
         }
@@ -128,6 +134,13 @@ fn doc(metadata: &Metadata) -> Vec<Step> {
     let mut build = cargo();
     build.args(["doc", "--no-deps"]).args(packages(metadata)).env("RUSTDOCFLAGS", "-D warnings");
     vec![Step::Run(build), Step::Run(test(&["--doc"], metadata))]
+}
+
+/// Builds first, so that what is then run is not charged with it.
+fn commands(metadata: &Metadata) -> Vec<Step> {
+    let mut build = cargo();
+    build.args(["build", "--bins", "--examples"]).args(packages(metadata));
+    vec![Step::Run(build), Step::Commands]
 }
 
 /// The test binaries of this name, in whichever crates have one.

@@ -14,6 +14,7 @@ mod router;
 pub(crate) mod settings;
 mod upkeep;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -93,12 +94,18 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let config = Config::read(&args.config, &args.overrides)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(workers(std::thread::available_parallelism().map_or(1, NonZero::get)))
         .enable_all()
         .build()
         .map_err(|error| ServeError::internal("starting the runtime", &error))?;
     // Leaving this scope drops the runtime, and with it every task that owns an engine's process.
     runtime.block_on(until_stopped(args, &config))
+}
+
+/// How many threads pass requests on, of a host with so many cores. One passes on some ten thousand
+/// a second; a second one that has nothing to do is woken for each all the same, to look for work.
+fn workers(cores: usize) -> usize {
+    (cores / 8).clamp(1, 4)
 }
 
 async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeError> {
@@ -110,15 +117,17 @@ async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeErr
     let broker = Arc::new(assemble::assemble(config).await?);
     introduce(&broker, config, address);
     let events = (!args.quiet).then(|| tokio::spawn(upkeep::print_events(Arc::clone(&broker))));
-    let upkeep = tokio::spawn(upkeep::run(Arc::clone(&broker)));
     let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone()));
     let signals = tokio::spawn(stop_on_signal(Arc::clone(&broker)));
-    let drained = listen::serve(listener, Arc::clone(&broker)).await;
+    // On this thread, which passes no request on and so delays none.
+    let drained = tokio::select! {
+        drained = listen::serve(listener, Arc::clone(&broker)) => drained,
+        never = upkeep::run(Arc::clone(&broker)) => match never {},
+    };
     if !drained {
         line("some requests took longer than drain_within and were broken off");
     }
     reload.abort();
-    upkeep.abort();
     upkeep::unload_all(&broker).await;
     signals.abort();
     if let Some(events) = events {

@@ -1,6 +1,7 @@
 //! What goes on beside requests: the optimizer's rounds, idle models, pinned ones, the last words.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const SOON: Duration = Duration::from_millis(20);
 const IDLE_EVERY: Duration = Duration::from_secs(1);
 
 /// Goes round until it is dropped.
-pub(crate) async fn run(broker: Arc<Broker>) {
+pub(crate) async fn run(broker: Arc<Broker>) -> Infallible {
     let mut pool_events = broker.pool.subscribe();
     let mut idle = tokio::time::interval(IDLE_EVERY);
     let mut waiting = BTreeSet::new();
