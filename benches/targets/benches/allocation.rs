@@ -5,9 +5,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 use plimsoll_bench::{Better, Contender, OWN, Row, contest, emit, size, wanted};
 use plimsoll_bench_target::{histogram, quantile};
-use plimsoll_core_types::{
-    Bytes, Clock, ConsumerId, ResourceRequest, ResourceVector, SystemClock,
-};
+use plimsoll_core_types::{Bytes, Clock, ConsumerId, ResourceRequest, ResourceVector, SystemClock};
 use plimsoll_pool::{LedgerConfig, LedgerPool};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;

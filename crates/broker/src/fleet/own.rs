@@ -61,23 +61,26 @@ impl Own {
     /// Ends it, and waits until the operating system has taken its memory back. It is asked first
     /// where it heeds that.
     pub(super) async fn end(&mut self, asks_first: bool) {
-        if asks_first {
-            match self {
-                Self::Child(own) => own.signal(Signal::TERM),
-                Self::Guarded(guarded) => guarded.terminate(),
-            }
-            // What it leaves behind is ended below.
-            let _ = tokio::time::timeout(END_WITHIN, self.ended()).await;
-        }
+        let heeded = asks_first && self.heeds().await;
+        // What it leaves behind is ended, too.
         match self {
             Self::Child(own) => {
                 own.signal(Signal::KILL);
-                if let Err(error) = own.child.kill().await {
+                if !heeded && let Err(error) = own.child.kill().await {
                     tracing::warn!(pid = own.pid, %error, "kill");
                 }
             }
             Self::Guarded(guarded) => guarded.end().await,
         }
+    }
+
+    /// Asks it to end. True where it has.
+    async fn heeds(&mut self) -> bool {
+        match self {
+            Self::Child(own) => own.signal(Signal::TERM),
+            Self::Guarded(guarded) => guarded.terminate(),
+        }
+        tokio::time::timeout(END_WITHIN, self.ended()).await.is_ok()
     }
 
     /// Notes for the next broker that it serves; gives what notes changes of its lease.
@@ -90,8 +93,7 @@ impl Own {
 
 impl OwnChild {
     pub(super) fn new(mut child: Child) -> Option<Self> {
-        let (pid, words, input) =
-            (child.id()?, LastWords::listen(&mut child), child.stdin.take());
+        let (pid, words, input) = (child.id()?, LastWords::listen(&mut child), child.stdin.take());
         Some(Self { child, pid, words, _input: input })
     }
 

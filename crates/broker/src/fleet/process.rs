@@ -94,19 +94,12 @@ impl EngineProcess {
     }
 
     /// Takes over what another broker has started for `spec`.
-    pub(super) async fn take_over(
-        spec: &ModelSpec,
-        guarded: Guarded,
-    ) -> Result<Self, LaunchError> {
+    pub(super) async fn take_over(spec: &ModelSpec, guarded: Guarded) -> Result<Self, LaunchError> {
         let port = guarded.note().port;
         Self::listening(spec, Own::Guarded(guarded), port).await
     }
 
-    async fn listening(
-        spec: &ModelSpec,
-        own: Own,
-        port: Option<u16>,
-    ) -> Result<Self, LaunchError> {
+    async fn listening(spec: &ModelSpec, own: Own, port: Option<u16>) -> Result<Self, LaunchError> {
         let port = match port {
             Some(port) => port,
             None => announced_port(own.words()).await.map_err(|cause| {

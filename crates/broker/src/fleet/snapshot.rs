@@ -56,13 +56,7 @@ impl Engines {
     }
 
     /// Tells the CPU manager what an engine has used since it was last told.
-    fn account(
-        &self,
-        spec: &ModelSpec,
-        running: &Running,
-        reading: &Reading,
-        now: Timestamp,
-    ) {
+    fn account(&self, spec: &ModelSpec, running: &Running, reading: &Reading, now: Timestamp) {
         let (cpu, waited) = running.unaccounted(reading);
         self.world.cpu.track_usage(&Task {
             id: TaskId::new(u64::from(running.pid.unwrap_or(0))),

@@ -186,7 +186,8 @@ impl Task {
         let backend = BackendConfig { slots: spec.slots, ..BackendConfig::default() };
         self.balancer.add(replica, backend);
         self.phase.send_replace(Phase::Ready(Arc::clone(&running)));
-        let held = Held { lease, counters: &self.counters, world: &self.world, id: &spec.id, noter };
+        let held =
+            Held { lease, counters: &self.counters, world: &self.world, id: &spec.id, noter };
         let ending = tokio::select! {
             code = process.ended() => Ending::Exited(code),
             ending = commanded(&mut self.inbox, held) => ending,

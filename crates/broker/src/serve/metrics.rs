@@ -52,7 +52,8 @@ pub(crate) fn store(failing: bool, out: &mut String) {
     let name = "plimsoll_store_failing";
     let help = "1 while leases can't be written, and would be lost with the broker";
     // Writing to a text can't fail.
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", u8::from(failing));
+    let _ =
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", u8::from(failing));
 }
 
 /// A label's value as the format wants it.

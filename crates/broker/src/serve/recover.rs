@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plimsoll_core_types::{
-    ConsumerId, ModelId, Reason, Resource, ResourceRequest, ResourceVector,
-};
+use plimsoll_core_types::{ConsumerId, ModelId, Reason, Resource, ResourceRequest, ResourceVector};
 
 use crate::fleet::{Guarded, Inherited, ModelSpec, World};
 use crate::journal::{Event, EventKind};

@@ -130,9 +130,7 @@ fn bytes(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// What another version has written, and this one can't read, is not there.
-fn meant<T: DeserializeOwned>(
-    found: Vec<(String, Vec<u8>)>,
-) -> impl Iterator<Item = (String, T)> {
+fn meant<T: DeserializeOwned>(found: Vec<(String, Vec<u8>)>) -> impl Iterator<Item = (String, T)> {
     found.into_iter().filter_map(|(key, value)| Some((key, serde_json::from_slice(&value).ok()?)))
 }
 

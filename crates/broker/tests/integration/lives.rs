@@ -78,8 +78,7 @@ fn an_engine_that_loads_when_its_broker_is_killed_goes_on_loading() {
     let more = "env = { FAKE_LOAD_MS = \"3000\" }\n";
     let broker = Broker::start(&config(folder.path(), "30s", more));
     let waits = broker.send("POST", "/v1/embeddings", &[], r#"{"model":"fake","input":"x"}"#);
-    let before =
-        eventually("it starts", || processes_in(folder.path()), |found| !found.is_empty());
+    let before = eventually("it starts", || processes_in(folder.path()), |found| !found.is_empty());
     let broker = broker.kill_and_restart();
     drop(waits);
     assert_eq!(broker.embed("fake").status, 200);
