@@ -146,11 +146,13 @@ impl World {
         self.footprints.lock().observe(&consumer, spec.declared.memory(), peak, now);
     }
 
-    /// How many threads `spec`'s engine should start with.
+    /// How many threads `spec`'s engine should start with: what the plan says of one that was seen
+    /// at work, else as many as its lease has cores, of those that there are.
     pub(crate) fn threads_for(&self, spec: &ModelSpec) -> u32 {
         let plan = self.cpu.optimize_threads();
         let own = plan.assignments.iter().find(|a| a.consumer.as_str() == spec.id.as_str());
-        own.map_or(1, |assignment| assignment.threads)
+        let declared = spec.declared.cpu().min(plan.cores).as_cores().ceil().max(1.0);
+        own.map_or(declared as u32, |assignment| assignment.threads)
     }
 
     /// Launches an engine for `spec` under a lease of `amount`, and waits until it serves.

@@ -161,7 +161,7 @@ pub(crate) fn signal_to(pid: u32, signal: rustix::process::Signal) {
 
 pub(crate) fn call(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
     let Ok(mut stream) = TcpStream::connect(address) else { return Answer::Broken };
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+    let _ = stream.set_read_timeout(Some(Duration::from_mins(1)));
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
