@@ -24,6 +24,8 @@ use crate::guard::wire::{Inbox, Note, Said, Told, line};
 
 /// How long a guard may take to say what it holds.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// A socket that is there only to see whether there can be one.
+const TRIAL: &str = "trial";
 /// How long it may take to end what nobody knows.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -91,7 +93,21 @@ impl Guards {
         // Whoever can connect can end an engine, or hold one.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let folder = folder.canonicalize()?;
-        Ok(Self { folder, grace, heard_by: Mutex::default() })
+        let mut guards = Self { folder, grace, heard_by: Mutex::default() };
+        // Not every file system can hold sockets.
+        let tried = if guards.are_wanted() { guards.bind(TRIAL).map(drop) } else { Ok(()) };
+        let _ = std::fs::remove_file(guards.folder.join(TRIAL));
+        if let Err(error) = tried {
+            let folder = guards.folder.display();
+            tracing::warn!(%folder, %error, "no sockets can be there: engines end with this broker");
+            guards.grace = Duration::ZERO;
+        }
+        Ok(guards)
+    }
+
+    /// For how long engines outlive this broker; none where they don't.
+    pub(crate) fn grace(&self) -> Option<Duration> {
+        self.are_wanted().then_some(self.grace)
     }
 
     /// True where engines may outlive this broker.
@@ -111,7 +127,7 @@ impl Guards {
         let name = format!("{:016x}.sock", rand::random::<u64>());
         let place = self.folder.join(&name);
         // The socket is there before the guard is: whoever looks for it later finds both or none.
-        let next = UnixListener::bind(self.reach(&name)?.path())?;
+        let next = self.bind(&name)?;
         let (ours, its) = Stream::pair()?;
         process.arg("guard").arg("--place").arg(&place);
         process.args(["--grace", &self.grace.as_millis().to_string()]);
@@ -190,6 +206,10 @@ impl Guards {
         for link in self.heard_by.lock().iter().filter_map(Weak::upgrade) {
             link.tell(&Told::End);
         }
+    }
+
+    fn bind(&self, name: &str) -> io::Result<UnixListener> {
+        UnixListener::bind(self.reach(name)?.path())
     }
 
     /// A short way to the socket `name`: the kernel takes a hundred letters, and folders are deep.

@@ -211,6 +211,20 @@ fn two_interrupts_end_everything_at_once() {
     }
 }
 
+/// A load that is under way is not waited for: it ends with the broker, before its grace.
+#[test]
+fn a_stop_while_a_model_loads_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = "env = { FAKE_LOAD_MS = \"60000\" }\n";
+    let text = config(folder.path(), "50s", more).replace("state =", "drain_within = \"1s\"\nstate =");
+    let mut broker = Broker::start(&text);
+    let _waits = broker.send("POST", "/v1/embeddings", &[], r#"{"model":"fake","input":"x"}"#);
+    eventually("it starts", || processes_in(folder.path()), |found| !found.is_empty());
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.ended(), Some(0));
+    eventually("nothing is left", || processes_in(folder.path()), Vec::is_empty);
+}
+
 /// A disk that is full: leases are given all the same, and it is said that they would be lost.
 #[test]
 fn a_full_disk_is_told_and_stops_nothing() {
