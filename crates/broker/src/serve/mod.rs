@@ -23,6 +23,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError, Overrides};
+use crate::fleet::Guards;
 use crate::output::{complain, line};
 use crate::tls::{Tls, TlsError};
 use crate::{FAILED, USAGE};
@@ -147,6 +148,9 @@ fn introduce(broker: &Broker, config: &Config, address: std::net::SocketAddr) {
     line(&format!("plimsoll serves {scheme}://{address}/v1 ({} models)", config.models.len()));
     let limit = plimsoll_core_types::ResourcePool::monitor(&*broker.pool).limit;
     line(&format!("line: {limit} for all models together"));
+    if let Some(grace) = broker.world.guards.as_ref().and_then(Guards::grace) {
+        line(&format!("engines: they wait {grace:?} for another broker where this one is killed"));
+    }
     for warning in &broker.integration.warnings {
         line(&format!("note: {warning}"));
     }

@@ -43,6 +43,7 @@ fn reload(broker: &Broker, args: &ServeArgs, tls: Option<&Tls>) {
         ("server.listen", settings.server.listen != before.server.listen),
         ("server.tls", settings.server.tls.is_some() != before.server.tls.is_some()),
         ("server.state", settings.server.state != before.server.state),
+        ("server.adopt_grace", settings.server.adopt_grace != before.server.adopt_grace),
         ("server.requests", settings.server.requests != before.server.requests),
         ("server.queue", settings.server.queue != before.server.queue),
         ("host", config.host != broker.host),

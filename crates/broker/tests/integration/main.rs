@@ -6,6 +6,8 @@ mod example;
 mod fake;
 mod harness;
 mod leases;
+#[cfg(target_os = "linux")]
+mod lives;
 mod pains;
 mod replay;
 mod run;
