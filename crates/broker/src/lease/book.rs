@@ -228,8 +228,8 @@ impl Book {
     /// Every lease, with its number in the pool and its expiry.
     pub(crate) fn list(&self) -> Vec<(Given, LeaseId, Timestamp)> {
         let held = self.held.lock();
-        let row = |held: &Box<Held>| (held.given.clone(), held.resource.id(), held.expires);
-        held.values().map(row).collect()
+        let row = |held: &Held| (held.given.clone(), held.resource.id(), held.expires);
+        held.values().map(|held| row(held)).collect()
     }
 
     /// Ends what has expired, and what was held by processes that have ended.
