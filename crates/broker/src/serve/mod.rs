@@ -121,9 +121,9 @@ async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeErr
     let address =
         listener.local_addr().map_err(|error| ServeError::internal("reading the port", &error))?;
     let broker = Arc::new(assemble::assemble(config).await?);
+    let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone(), tls.clone()));
     introduce(&broker, config, address);
     let events = (!args.quiet).then(|| tokio::spawn(upkeep::print_events(Arc::clone(&broker))));
-    let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone(), tls.clone()));
     let signals = tokio::spawn(stop_on_signal(Arc::clone(&broker)));
     // On this thread, which passes no request on and so delays none.
     let drained = tokio::select! {

@@ -10,13 +10,24 @@ use crate::output::line;
 use crate::tls::Tls;
 
 /// Reads the config anew whenever this process is told to, until it is dropped.
-pub(crate) async fn on_hangup(broker: Arc<Broker>, args: ServeArgs, tls: Option<Arc<Tls>>) {
+/// From the call on, before the first poll, the signal does not end this process.
+pub(crate) fn on_hangup(
+    broker: Arc<Broker>,
+    args: ServeArgs,
+    tls: Option<Arc<Tls>>,
+) -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
-    {
+    let hangups = {
         use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-        while hangups.recv().await.is_some() {
-            reload(&broker, &args, tls.as_deref());
+        signal(SignalKind::hangup())
+    };
+    async move {
+        #[cfg(unix)]
+        {
+            let Ok(mut hangups) = hangups else { return };
+            while hangups.recv().await.is_some() {
+                reload(&broker, &args, tls.as_deref());
+            }
         }
     }
 }

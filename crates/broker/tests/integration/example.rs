@@ -52,7 +52,7 @@ fn the_python_example_says_why_there_is_no_lease() {
         assert!(errors.contains(part), "{part}: {errors}");
     };
     check(&url, &["--name", "job", "--memory", "9Gi"], 75, "the limit is 100 MiB");
-    check(&url, &["--name", "job", "--memory", "nonsense"], 75, "memory");
+    check(&url, &["--name", "job", "--memory", "nonsense"], 75, "nonsense");
     check("http://127.0.0.1:9", &["--name", "job", "--memory", "1Mi"], 69, "plimsoll serve");
     assert!(Path::new(EXAMPLE).is_file());
 }
