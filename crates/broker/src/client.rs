@@ -1,6 +1,7 @@
 //! A running broker, as the other commands talk to it.
 
 use std::net::ToSocketAddrs as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
 use crate::http::{CallError, Connection, Target};
+use crate::tls::{TlsError, Trust};
 
 /// Answers larger than this are cut off with an error.
 const ANSWER_LIMIT: usize = 64 << 20;
@@ -24,12 +26,16 @@ pub(crate) struct ServerArgs {
     /// Its token, where it asks for one
     #[arg(long, env = "PLIMSOLL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// The PEM file of the certificate to trust, where the broker speaks TLS
+    #[arg(long, env = "PLIMSOLL_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Talks to a running broker.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     target: Arc<Target>,
+    trust: Option<Trust>,
     headers: HeaderMap,
 }
 
@@ -39,6 +45,9 @@ pub(crate) enum ClientError {
     /// The address means nothing.
     #[error("--url {url:?}: {cause}; write such as \"http://127.0.0.1:7077\"")]
     Url { url: String, cause: String },
+    /// What is to be trusted can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Nobody is there.
     #[error(
         "no broker answers at {url}: {cause}; `plimsoll serve` starts one, --url says where it is"
@@ -55,10 +64,20 @@ impl Client {
             let (url, cause) = (args.url.clone(), cause.to_string());
             ClientError::Url { url, cause }
         };
-        let rest = args.url.strip_prefix("http://");
-        let rest = rest.ok_or_else(|| wrong(&"it does not begin with http://"))?;
+        let (secure, rest) = match args.url.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            _ => return Err(wrong(&"it does not begin with http:// or https://")),
+        };
         let (host, prefix) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
-        let authority = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+        let usual = if secure { 443 } else { 80 };
+        let named = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if named.is_some() { host.to_owned() } else { format!("{host}:{usual}") };
+        let trust = match &args.ca {
+            Some(ca) if secure => Some(Trust::new(ca, named.map_or(host, |(name, _)| name))?),
+            None if secure => return Err(wrong(&"name the certificate to trust by --ca")),
+            _ => None,
+        };
         let mut found = authority.to_socket_addrs().map_err(|error| wrong(&error))?;
         let address = found.next().ok_or_else(|| wrong(&"it has no address"))?;
         let prefix = prefix.trim_end_matches('/');
@@ -70,7 +89,8 @@ impl Client {
             let value = header::HeaderValue::from_str(&format!("Bearer {token}"));
             headers.insert(header::AUTHORIZATION, value.map_err(|error| wrong(&error))?);
         }
-        Ok(Self { target: Arc::new(Target { address, host: host.to_owned(), prefix }), headers })
+        let target = Arc::new(Target { address, host: host.to_owned(), prefix });
+        Ok(Self { target, trust, headers })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
@@ -108,7 +128,10 @@ impl Client {
         let address = self.target.address;
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let exchange = async {
-            let mut connection = Connection::open(&self.target).await?;
+            let mut connection = match &self.trust {
+                Some(trust) => Connection::open_secure(&self.target, trust).await?,
+                None => Connection::open(&self.target).await?,
+            };
             let answer = connection.begin(method, path, &self.headers, body).await?;
             let status = answer.status();
             let whole = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await;

@@ -11,10 +11,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::front::SOURCE;
+use crate::tls::Trust;
 
 /// Answers larger than this are cut off with an error.
 const ANSWER_LIMIT: usize = 64 << 20;
@@ -81,10 +83,28 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) async fn open(target: &Arc<Target>) -> Result<Self, CallError> {
+        let stream = dial(target.address).await?;
+        Self::over(target, stream).await
+    }
+
+    /// The same where the server proves itself to be one that `trust` is for.
+    pub(crate) async fn open_secure(
+        target: &Arc<Target>,
+        trust: &Trust,
+    ) -> Result<Self, CallError> {
+        let address = target.address;
+        let stream = trust.connect(dial(address).await?).await;
+        let stream =
+            stream.map_err(|error| CallError::Connect { address, cause: error.to_string() })?;
+        Self::over(target, stream).await
+    }
+
+    async fn over<S>(target: &Arc<Target>, stream: S) -> Result<Self, CallError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let address = target.address;
         let fail = |cause: String| CallError::Connect { address, cause };
-        let stream = TcpStream::connect(address).await.map_err(|e| fail(e.to_string()))?;
-        stream.set_nodelay(true).map_err(|e| fail(e.to_string()))?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|e| fail(e.to_string()))?;
         let driver = tokio::spawn(async move {
@@ -171,6 +191,13 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+async fn dial(address: SocketAddr) -> Result<TcpStream, CallError> {
+    let fail = |cause: std::io::Error| CallError::Connect { address, cause: cause.to_string() };
+    let stream = TcpStream::connect(address).await.map_err(fail)?;
+    stream.set_nodelay(true).map_err(fail)?;
+    Ok(stream)
 }
 
 /// Opens a connection for one request.

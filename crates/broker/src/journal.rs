@@ -25,6 +25,8 @@ pub(crate) enum EventKind {
     Refused,
     /// An engine serves.
     Ready,
+    /// An engine that another broker has started serves again.
+    Adopted,
     /// A warm engine answered a model's first request since it became ready.
     WarmHit,
     /// A load ahead of its requests was begun.
@@ -56,6 +58,7 @@ impl fmt::Display for EventKind {
             Self::Wait => "wait",
             Self::Refused => "refused",
             Self::Ready => "ready",
+            Self::Adopted => "adopted",
             Self::WarmHit => "warm hit",
             Self::Prewarm => "prewarm",
             Self::Evicted => "evicted",

@@ -8,6 +8,7 @@ mod demo;
 mod engine;
 mod fleet;
 mod front;
+mod guard;
 mod hold;
 mod http;
 mod journal;
@@ -19,6 +20,7 @@ mod run;
 mod serve;
 mod signals;
 mod store;
+mod tls;
 mod traffic_meter;
 mod wall;
 
@@ -60,6 +62,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Hold(args) => complain(&hold::hold(&args), NOT_FOUND),
+        Command::Guard(args) => match guard::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error.to_string(), FAILED),
+        },
         Command::Demo(args) => match demo::run(&args) {
             Ok(code) => ExitCode::from(code),
             Err(error) if error.is_usage() => complain(&error.to_string(), USAGE),

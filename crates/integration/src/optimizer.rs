@@ -172,6 +172,12 @@ impl Optimizer {
         decisions
     }
 
+    /// Shows `look` what was last seen, without a copy of it; none before the first round. It must
+    /// be quick: the loop waits for it where it publishes.
+    pub fn with_snapshot<T>(&self, look: impl FnOnce(Option<&SystemSnapshot>) -> T) -> T {
+        look(self.shown.lock().snapshot.as_ref())
+    }
+
     /// How many times an invariant was seen broken.
     pub fn invariants_broken(&self) -> u64 {
         self.shown.lock().broken

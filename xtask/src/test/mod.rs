@@ -31,13 +31,13 @@ pub(crate) struct TestArgs {
     /// List the phases and what each does, and run none
     #[arg(long)]
     list: bool,
-    /// Run this phase; may be given several times [default: all but loom]
+    /// Run this phase; may be given several times [default: all but loom and real]
     #[arg(long, value_enum, value_name = "PHASE")]
     phase: Vec<Phase>,
     /// Only what tells most in little time: fmt, layers, lint, unit
     #[arg(long, conflicts_with_all = ["phase", "all"])]
     fast: bool,
-    /// Every phase, and ten times the size where a test has one (as `PLIMSOLL_SCALE=10`)
+    /// Every phase but real, and ten times the size where a test has one (as `PLIMSOLL_SCALE=10`)
     #[arg(long, conflicts_with = "phase")]
     all: bool,
     /// Go on after a phase that failed
@@ -93,7 +93,7 @@ impl TestArgs {
     fn phases(&self) -> Vec<Phase> {
         let wanted = |phase: &Phase| {
             if self.all {
-                true
+                *phase != Phase::Real
             } else if self.fast {
                 phase.is_fast()
             } else if self.phase.is_empty() {

@@ -22,6 +22,7 @@ pub(super) enum Phase {
     Validation,
     Fuzz,
     Loom,
+    Real,
 }
 
 /// One thing that a phase does.
@@ -54,6 +55,7 @@ impl Phase {
             Self::Validation => "validation",
             Self::Fuzz => "fuzz",
             Self::Loom => "loom",
+            Self::Real => "real",
         }
     }
 
@@ -73,6 +75,7 @@ impl Phase {
             Self::Validation => "the targets, on real traces where they are at hand",
             Self::Fuzz => "readers of what others write, fed with what is wrong",
             Self::Loom => "every interleaving of the lock-free parts (by name, or --all)",
+            Self::Real => "real models from packages that it fetches (by name only)",
         }
     }
 
@@ -81,7 +84,7 @@ impl Phase {
     }
 
     pub(super) const fn is_default(self) -> bool {
-        !matches!(self, Self::Loom)
+        !matches!(self, Self::Loom | Self::Real)
     }
 
     /// What is to be done, in order.
@@ -94,6 +97,7 @@ impl Phase {
             Self::Doc => doc(metadata),
             Self::Commands => commands(metadata),
             Self::Loom => loom(metadata),
+            Self::Real => real(metadata),
             _ => named(self.name(), metadata),
         }
     }
@@ -161,6 +165,18 @@ fn named(name: &str, metadata: &Metadata) -> Vec<Step> {
     } else {
         vec![Step::Skip("no crate has such tests".to_owned())]
     }
+}
+
+/// The tests with real models, which a plain test run leaves out, one after another: each wants the
+/// cores for itself.
+fn real(metadata: &Metadata) -> Vec<Step> {
+    let mut steps = named("real", metadata);
+    for step in &mut steps {
+        if let Step::Run(command) = step {
+            command.args(["--", "--ignored", "--test-threads=1"]);
+        }
+    }
+    steps
 }
 
 /// The crates with loom tests, built for loom in a folder of their own.

@@ -1,5 +1,6 @@
 //! `plimsoll check`: everything that is wrong with a config, and what is probably not meant.
 
+use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,9 +11,11 @@ use plimsoll_memory::HostMemory;
 use serde_json::json;
 
 use crate::USAGE;
-use crate::config::{Config, ConfigError, EngineConfig, Overrides, SCHEMA};
+use crate::config::{Config, ConfigError, EngineConfig, Footprint, Overrides, SCHEMA};
+use crate::fleet::owner_of;
 use crate::output::{complain, line};
-use crate::serve::settings::{budget, specs};
+use crate::serve::settings::{alone, budget, specs};
+use crate::tls::Tls;
 
 /// What `check` can be told.
 #[derive(Args, Clone, Debug)]
@@ -40,6 +43,9 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return wrong(args, &error),
     };
+    if let Some(Err(error)) = config.server.tls.as_ref().map(Tls::load) {
+        return wrong(args, &ConfigError::Tls { path: args.config.clone(), error });
+    }
     let capacity =
         crate::serve::host_capacity(&HostMemory::system(), &HostCpu::system(), &SystemClock::new());
     let (capacity, mut doubts) = match capacity {
@@ -70,7 +76,9 @@ fn wrong(args: &CheckArgs, error: &ConfigError) -> ExitCode {
                 .iter()
                 .map(|m| json!({ "line": m.line, "key": m.key, "what": m.what }))
                 .collect(),
-            ConfigError::Read { .. } => vec![json!({ "what": error.to_string() })],
+            ConfigError::Read { .. } | ConfigError::Tls { .. } => {
+                vec![json!({ "what": error.to_string() })]
+            }
         };
         line(&json!({ "mistakes": mistakes }).to_string());
     }
@@ -93,6 +101,10 @@ fn doubts_of(config: &Config, capacity: &ResourceVector) -> Vec<String> {
         let (given, there) = (dimension.format(given), dimension.format(there));
         doubts.push(format!("host: {given} of {dimension} is more than this host's {there}"));
     }
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() && config.server.tls.is_none() {
+        doubts.push(format!("server.listen: tokens reach {listen} in the clear; set server.tls"));
+    }
     for spec in specs(config, &budget) {
         if let Some(dimension) = spec.declared.first_exceeding(&budget) {
             let (asks, limit) = (spec.declared.get(dimension), budget.get(dimension));
@@ -109,11 +121,31 @@ fn doubts_of(config: &Config, capacity: &ResourceVector) -> Vec<String> {
         {
             doubts.push(format!("models.{}: there is no program {program} here", model.id));
         }
+        if let EngineConfig::Url { authority, .. } = &model.engine
+            && model.memory == Footprint::Auto
+            && let Some(why) = unmeasured(config, authority)
+        {
+            let id = &model.id;
+            doubts
+                .push(format!("models.{id}.memory: auto counts nothing, since {why}; declare it"));
+        }
         if !config.tenants.contains_key(&model.tenant) && model.tenant.as_str() != "default" {
             doubts.push(format!("models.{}: tenant {} is not configured", model.id, model.tenant));
         }
     }
     doubts
+}
+
+/// Why what the server at `authority` holds can't be measured; none where it can.
+fn unmeasured(config: &Config, authority: &str) -> Option<String> {
+    if !alone(config, authority) {
+        return Some(format!("several models share {authority}"));
+    }
+    let addresses = authority.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    match addresses.unwrap_or_default().into_iter().find_map(owner_of) {
+        Some(_) => None,
+        None => Some(format!("no process of this host that can be seen listens at {authority}")),
+    }
 }
 
 /// The accelerators of a budget, which nobody measures here.

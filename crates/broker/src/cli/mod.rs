@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::client::ClientError;
 use crate::demo::DemoArgs;
 use crate::engine::EngineArgs;
+use crate::guard::GuardArgs;
 use crate::hold::HoldArgs;
 use crate::output::complain;
 use crate::replay::ReplayArgs;
@@ -67,6 +68,9 @@ pub(crate) enum Command {
     /// Become another program that ends with its parent
     #[command(hide = true)]
     Hold(HoldArgs),
+    /// Hold one engine for as long as a broker wants it
+    #[command(hide = true)]
+    Guard(GuardArgs),
 }
 
 /// Runs a command that asks a broker; says in one line what is wrong.

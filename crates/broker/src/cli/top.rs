@@ -2,6 +2,8 @@
 
 #[cfg(feature = "top")]
 mod screen;
+#[cfg(feature = "top")]
+mod view;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! The demo from its start to its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use super::summary::{Measured, Summary};
 use super::traffic::arrivals;
 use super::view::View;
 use super::{DemoArgs, DemoError};
-use crate::fleet::{EngineCommand, Engines, Phase, World};
+use crate::fleet::{EngineCommand, Engines, Lasting, Phase, World};
 use crate::front::{self, AnswerKey, Front};
 use crate::journal::{Event, EventKind, Journal};
 use crate::output::line;
@@ -168,10 +168,10 @@ impl System {
             Arc::clone(&cpu) as _,
             Arc::clone(&journal),
             EngineCommand { program },
-            None,
+            Lasting::default(),
         );
         let specs = models.iter().map(|model| model.spec.clone()).collect();
-        let engines = Arc::new(Engines::new(Arc::new(world), specs));
+        let engines = Arc::new(Engines::new(Arc::new(world), specs, BTreeMap::new()));
         let components = SystemComponents {
             clock: Arc::clone(clock),
             pool: Arc::clone(&pool) as _,

@@ -132,6 +132,7 @@ const fn name(kind: EventKind) -> &'static str {
         EventKind::Wait => "wait",
         EventKind::Refused => "refused",
         EventKind::Ready => "ready",
+        EventKind::Adopted => "adopted",
         EventKind::WarmHit => "warm hit",
         EventKind::Prewarm => "prewarm",
         EventKind::Evicted => "evicted",

@@ -13,8 +13,9 @@ use tokio::task::JoinHandle;
 use super::connections::{ConnectionPool, connection_pool};
 use super::health::{HealthRecord, Probing, watch};
 use super::meter::Meter;
+use super::owner::owner_of;
 use super::process::EngineProcess;
-use super::spec::ModelSpec;
+use super::spec::{EngineSpec, ModelSpec};
 use crate::http::{Target, call_once};
 
 /// How long an engine may take to change how many threads it runs.
@@ -76,7 +77,7 @@ impl Running {
             served: AtomicU64::new(0),
             hit: AtomicBool::new(false),
             accounted: Mutex::default(),
-            meter: Mutex::new(Meter::new(pid)),
+            meter: Mutex::new(Meter::new(pid.or_else(|| others_process(spec, process)))),
             health,
             watcher,
         }
@@ -129,6 +130,12 @@ impl Running {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// Somebody else's process that serves `spec` and nothing else, where it is on this host.
+fn others_process(spec: &ModelSpec, process: &EngineProcess) -> Option<u32> {
+    let alone = matches!(spec.engine, EngineSpec::Url { alone: true, .. });
+    alone.then(|| owner_of(process.target().address)).flatten()
 }
 
 impl Drop for Running {

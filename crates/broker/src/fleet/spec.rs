@@ -61,6 +61,8 @@ pub(crate) enum EngineSpec {
         kind: Option<Kind>,
         /// What it calls the model.
         name: String,
+        /// Whether its process serves this model alone, so that what that holds is the model's.
+        alone: bool,
     },
 }
 
@@ -95,6 +97,12 @@ impl EngineSpec {
             Self::Command(command) => &command.health,
             Self::Url { health, .. } => health,
         }
+    }
+
+    /// True where an eviction frees its memory: a server that somebody else runs may have no verb
+    /// for that.
+    pub(crate) const fn gives_back(&self) -> bool {
+        !matches!(self, Self::Url { kind: None, .. })
     }
 
     /// True where the number of its threads can be changed while it runs.

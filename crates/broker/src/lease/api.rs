@@ -12,13 +12,13 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes as Chunk;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use plimsoll_core_types::{Bytes, ResourcePool as _, Timestamp};
+use plimsoll_core_types::{Bytes, ResourcePool as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::ask::{FieldError, LeaseBody, time};
-use super::{BookError, Given};
+use super::{BookError, Taken};
 use crate::openai::ApiError;
 use crate::serve::Broker;
 
@@ -40,9 +40,9 @@ pub(crate) async fn create(
         return Err(field(&FieldError { field: "tenant", what: format!("the token is {own}'s") }));
     }
     let name = ask.name.clone();
-    let (given, expires) = broker.book.take(ask).await.map_err(|error| refused(&broker, &error))?;
+    let taken = broker.book.take(ask).await.map_err(|error| refused(&broker, &error))?;
     tracing::debug!(%name, "lease granted");
-    Ok((StatusCode::CREATED, Json(row(&broker, &given, expires))).into_response())
+    Ok((StatusCode::CREATED, Json(row(&broker, &taken))).into_response())
 }
 
 fn field(error: &FieldError) -> ApiError {
@@ -99,8 +99,8 @@ pub(crate) async fn release(
     State(broker): Shared,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let given =
-        broker.book.release(&id).map_err(|error| ApiError::not_found(&error.to_string()))?;
+    let released = broker.book.release(&id).await;
+    let given = released.map_err(|error| ApiError::not_found(&error.to_string()))?;
     Ok(Json(json!({ "id": given.id, "released": given.amount })))
 }
 
@@ -220,7 +220,7 @@ impl futures_core::Stream for Events {
 }
 
 /// A lease as it is told.
-fn row(broker: &Broker, given: &Given, expires: Timestamp) -> Value {
+fn row(broker: &Broker, Taken { given, expires, durable }: &Taken) -> Value {
     json!({
         "id": given.id,
         "name": given.name,
@@ -230,6 +230,7 @@ fn row(broker: &Broker, given: &Given, expires: Timestamp) -> Value {
         "memory_bytes": given.amount.memory(),
         "cpu_millicores": given.amount.cpu(),
         "ttl_seconds": given.ttl.as_secs_f64(),
-        "expires_at": broker.wall.date(expires),
+        "expires_at": broker.wall.date(*expires),
+        "durable": durable,
     })
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::alive::ProcessKey;
 use super::ask::LeaseAsk;
 use crate::fleet::World;
+use crate::store::Store;
 
 /// The most leases of other programs.
 const MOST: usize = 65_536;
@@ -40,11 +41,35 @@ struct Held {
     expires: Timestamp,
 }
 
+/// A lease that was granted.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) given: Given,
+    pub(crate) expires: Timestamp,
+    /// Whether it outlives this process.
+    pub(crate) durable: bool,
+}
+
+/// A lease that is being written for somebody; it is forgotten where they go away meanwhile.
+struct Written<'a> {
+    store: &'a Store,
+    id: Option<&'a str>,
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.store.forget_lease_soon(id);
+        }
+    }
+}
+
 /// The leases of other programs.
 #[derive(Debug)]
 pub(crate) struct Book {
     world: Arc<World>,
-    held: Mutex<BTreeMap<String, Held>>,
+    /// On the heap each: a tree keeps room for more of them than it holds.
+    held: Mutex<BTreeMap<String, Box<Held>>>,
 }
 
 /// Why there is no lease, or no such lease any more.
@@ -75,10 +100,11 @@ impl Book {
         Self { world, held: Mutex::default() }
     }
 
-    /// A lease, after a wait where that was asked for.
+    /// A lease, after a wait where that was asked for. It is told when it is certain to outlive
+    /// this process, or when the disk has refused.
     ///
     /// Cancel safe: a grant that crosses with the drop goes back.
-    pub(crate) async fn take(&self, ask: LeaseAsk) -> Result<(Given, Timestamp), BookError> {
+    pub(crate) async fn take(&self, ask: LeaseAsk) -> Result<Taken, BookError> {
         if self.held.lock().len() >= MOST {
             return Err(BookError::TooMany);
         }
@@ -101,17 +127,27 @@ impl Book {
         let LeaseAsk { name, tenant, priority, ttl, .. } = ask;
         let id = new_id();
         let given = Given { id, name, tenant, priority, amount, ttl, process };
-        Ok(self.keep(given, resource))
+        Ok(self.keep(given, resource).await)
     }
 
-    fn keep(&self, given: Given, resource: Resource) -> (Given, Timestamp) {
+    async fn keep(&self, given: Given, resource: Resource) -> Taken {
         let expires = self.world.clock.now() + given.ttl;
-        if let Some(store) = &self.world.store {
-            store.keep_lease(&given);
-        }
-        let held = Held { given: given.clone(), resource, expires };
-        self.held.lock().insert(given.id.clone(), held);
-        (given, expires)
+        let durable = match &self.world.store {
+            Some(store) => {
+                let mut written = Written { store, id: Some(&given.id) };
+                let durable = store.keep_lease(&given).await;
+                written.id = None;
+                durable
+            }
+            None => false,
+        };
+        self.hold(given.clone(), resource, expires);
+        Taken { given, expires, durable }
+    }
+
+    fn hold(&self, given: Given, resource: Resource, expires: Timestamp) {
+        let id = given.id.clone();
+        self.held.lock().insert(id, Box::new(Held { given, resource, expires }));
     }
 
     /// Grants anew what was held before a restart, to whoever still lives. Says how many were, and
@@ -130,7 +166,8 @@ impl Book {
             let granted =
                 request.and_then(|request| self.world.pool.try_allocate(request).ok().flatten());
             if let Some(resource) = granted {
-                self.keep(given, resource);
+                let expires = self.world.clock.now() + given.ttl;
+                self.hold(given, resource, expires);
                 restored += 1;
             } else {
                 self.forget(&given.id);
@@ -161,12 +198,18 @@ impl Book {
         }
     }
 
-    /// Takes a lease back.
-    pub(crate) fn release(&self, id: &str) -> Result<Given, BookError> {
+    /// Takes a lease back. That is told when it is certain not to come back, or when the disk has
+    /// refused.
+    ///
+    /// Cancel safe: it is taken back all the same.
+    pub(crate) async fn release(&self, id: &str) -> Result<Given, BookError> {
         let ended = || BookError::Ended { id: id.to_owned() };
         let removed = self.held.lock().remove(id).ok_or_else(ended)?;
-        self.forget(id);
-        removed.resource.release().map_err(|_| ended())?;
+        let released = removed.resource.release();
+        if let Some(store) = &self.world.store {
+            store.forget_lease(id).await;
+        }
+        released.map_err(|_| ended())?;
         Ok(removed.given)
     }
 
@@ -186,7 +229,7 @@ impl Book {
     pub(crate) fn list(&self) -> Vec<(Given, LeaseId, Timestamp)> {
         let held = self.held.lock();
         let row = |held: &Held| (held.given.clone(), held.resource.id(), held.expires);
-        held.values().map(row).collect()
+        held.values().map(|held| row(held)).collect()
     }
 
     /// Ends what has expired, and what was held by processes that have ended.
@@ -209,7 +252,7 @@ impl Book {
 
     fn forget(&self, id: &str) {
         if let Some(store) = &self.world.store {
-            store.forget_lease(id);
+            store.forget_lease_soon(id);
         }
     }
 }

@@ -5,4 +5,4 @@ pub(crate) mod api;
 mod ask;
 mod book;
 
-pub(crate) use book::{Book, BookError, Given};
+pub(crate) use book::{Book, BookError, Given, Taken};

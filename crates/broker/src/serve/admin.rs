@@ -41,9 +41,10 @@ pub(crate) async fn page() -> Response {
 pub(crate) async fn health(State(broker): Shared, headers: HeaderMap) -> Response {
     let failing: Vec<Value> =
         broker.engines.all().iter().filter_map(|model| failing(model)).collect();
+    let store = broker.world.store.as_ref().and_then(|store| store.trouble());
     let (status, state) = if broker.stopping.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if failing.is_empty() {
+    } else if failing.is_empty() && store.is_none() {
         (StatusCode::OK, "ready")
     } else {
         // Other models can be had: whoever asks this address for them must not be sent away.
@@ -52,7 +53,12 @@ pub(crate) async fn health(State(broker): Shared, headers: HeaderMap) -> Respons
     // What an engine has printed is not for everybody.
     let trusted = broker.settings().asker(&headers).is_ok();
     let failing = if trusted { json!(failing) } else { json!(failing.len()) };
-    (status, Json(json!({ "state": state, "failing": failing }))).into_response()
+    let mut body = json!({ "state": state, "failing": failing });
+    if let Some(cause) = store {
+        let cause = if trusted { cause } else { "it can't be written".to_owned() };
+        body["store"] = json!(cause);
+    }
+    (status, Json(body)).into_response()
 }
 
 fn failing(model: &Model) -> Option<Value> {
@@ -91,6 +97,9 @@ pub(crate) async fn metrics(State(broker): Shared) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let mut text = broker.exporter.render();
     super::metrics::each_model(&broker.engines.engines(), &mut text);
+    if let Some(store) = &broker.world.store {
+        super::metrics::store(store.trouble().is_some(), &mut text);
+    }
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 

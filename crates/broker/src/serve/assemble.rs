@@ -20,9 +20,9 @@ use super::broker::{Broker, Parts};
 use super::settings::{Settings, budget, ledger, specs};
 use super::{ServeError, recover};
 use crate::config::Config;
-use crate::fleet::{EngineCommand, Engines, World};
+use crate::fleet::{EngineCommand, Engines, Guards, Lasting, World};
 use crate::journal::Journal;
-use crate::lease::Book;
+use crate::lease::{Book, Given};
 use crate::store::Store;
 use crate::wall::Wall;
 
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
     let fail = |step| move |error: &dyn std::fmt::Display| ServeError::internal(step, error);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = config.server.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
+    let (lasting, leases) = lasting(config)?;
     let exporter = Exporter::install().map_err(|error| fail("exporting metrics")(&error))?;
     let (memory, cpu) = (Arc::new(HostMemory::system()), Arc::new(HostCpu::system()));
     let capacity = capacity(&memory, &cpu, clock.as_ref())?;
@@ -51,14 +51,13 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         Arc::clone(&cpu_service) as _,
         Arc::clone(&journal),
         EngineCommand { program },
-        store.clone(),
+        lasting,
     );
     let world = Arc::new(world);
     let book = Book::new(Arc::clone(&world));
-    if let Some(store) = &store {
-        recover::recover(store, &book, &journal, clock.as_ref());
-    }
-    let engines = Arc::new(Engines::new(Arc::clone(&world), specs(config, &budget)));
+    let specs = specs(config, &budget);
+    let inherited = recover::recover(&world, &book, leases, &specs).await;
+    let engines = Arc::new(Engines::new(Arc::clone(&world), specs, inherited));
     let admission = Arc::new(Admission::new(admission_config(config), Arc::clone(&clock)));
     let managers = Managers::new(&clock, &memory, &admission)?;
     let components = SystemComponents {
@@ -94,6 +93,17 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         budget,
     };
     Ok(Broker::new(parts, settings))
+}
+
+/// What outlives this process, and the leases that outlived the last one.
+fn lasting(config: &Config) -> Result<(Lasting, Vec<Given>), ServeError> {
+    let Some(folder) = &config.server.state else { return Ok((Lasting::default(), Vec::new())) };
+    let (store, kept) = Store::open(folder)?;
+    let guards = Guards::new(&folder.join("engines"), config.server.adopt_grace)
+        .map_err(|error| ServeError::internal("making the folder of engines", &error))?;
+    let (store, guards) = (Some(Arc::new(store)), Some(guards));
+    let lasting = Lasting { store, guards, learned: kept.learned, loads: kept.loads };
+    Ok((lasting, kept.leases))
 }
 
 /// Answers may take long, and are not broken off lightly: idle models give way at once.

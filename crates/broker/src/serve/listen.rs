@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::broker::Broker;
 use super::router::router;
+use crate::tls::Tls;
 
 /// Connections that are open at the same time.
 const CONNECTIONS: usize = 8192;
@@ -26,7 +27,11 @@ const NO_ROOM_FOR: Duration = Duration::from_millis(100);
 
 /// Serves until the broker is to stop and its requests have their answers. False where some took
 /// too long and were broken off.
-pub(crate) async fn serve(listener: TcpListener, broker: Arc<Broker>) -> bool {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    broker: Arc<Broker>,
+) -> bool {
     let service = TowerToHyperService::new(router(Arc::clone(&broker)));
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
@@ -42,19 +47,32 @@ pub(crate) async fn serve(listener: TcpListener, broker: Arc<Broker>) -> bool {
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, place)) = accepted else { continue };
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A client that goes away or sends nonsense ends its connection, and nothing else.
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "connection");
-            }
-            drop(place);
-        });
+        let service = service.clone();
+        if let Some(tls) = tls.clone() {
+            let (builder, watcher) = (builder.clone(), graceful.watcher());
+            tokio::spawn(async move {
+                // Only now is there a connection that a stop has to wait for.
+                let Some(stream) = tls.accept(stream).await else { return };
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                ended(watcher.watch(connection).await, place);
+            });
+        } else {
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let watched = graceful.watch(connection);
+            tokio::spawn(async move { ended(watched.await, place) });
+        }
     }
     drop(listener);
     let within = broker.settings().server.drain_within;
     tokio::time::timeout(within, graceful.shutdown()).await.is_ok()
+}
+
+/// A client that goes away or sends nonsense ends its connection, and nothing else.
+fn ended(result: hyper::Result<()>, place: OwnedSemaphorePermit) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection");
+    }
+    drop(place);
 }
 
 async fn accept(

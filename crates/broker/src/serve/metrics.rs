@@ -47,6 +47,15 @@ pub(crate) fn each_model(engines: &[EngineSnapshot], out: &mut String) {
     }
 }
 
+/// Writes whether what is to be kept can't be.
+pub(crate) fn store(failing: bool, out: &mut String) {
+    let name = "plimsoll_store_failing";
+    let help = "1 while leases can't be written, and would be lost with the broker";
+    // Writing to a text can't fail.
+    let _ =
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", u8::from(failing));
+}
+
 /// A label's value as the format wants it.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")

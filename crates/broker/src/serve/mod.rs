@@ -23,7 +23,9 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError, Overrides};
+use crate::fleet::Guards;
 use crate::output::{complain, line};
+use crate::tls::{Tls, TlsError};
 use crate::{FAILED, USAGE};
 pub(crate) use assemble::capacity as host_capacity;
 pub(crate) use broker::Broker;
@@ -58,6 +60,9 @@ pub(crate) enum ServeError {
     /// The folder of what is kept can't be used.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// What the front should prove itself by can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Something else that should not happen.
     #[error("{step} failed: {cause}")]
     Internal { step: &'static str, cause: String },
@@ -70,7 +75,7 @@ impl ServeError {
 
     const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Listen { .. } | Self::Store(_) => USAGE,
+            Self::Config(_) | Self::Listen { .. } | Self::Store(_) | Self::Tls(_) => USAGE,
             Self::Probe(_) | Self::Internal { .. } => FAILED,
         }
     }
@@ -109,19 +114,20 @@ fn workers(cores: usize) -> usize {
 }
 
 async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeError> {
+    let tls = config.server.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let listen = config.server.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|cause| ServeError::Listen { listen, cause })?;
     let address =
         listener.local_addr().map_err(|error| ServeError::internal("reading the port", &error))?;
     let broker = Arc::new(assemble::assemble(config).await?);
+    let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone(), tls.clone()));
     introduce(&broker, config, address);
     let events = (!args.quiet).then(|| tokio::spawn(upkeep::print_events(Arc::clone(&broker))));
-    let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone()));
     let signals = tokio::spawn(stop_on_signal(Arc::clone(&broker)));
     // On this thread, which passes no request on and so delays none.
     let drained = tokio::select! {
-        drained = listen::serve(listener, Arc::clone(&broker)) => drained,
+        drained = listen::serve(listener, tls, Arc::clone(&broker)) => drained,
         never = upkeep::run(Arc::clone(&broker)) => match never {},
     };
     if !drained {
@@ -138,9 +144,13 @@ async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeErr
 }
 
 fn introduce(broker: &Broker, config: &Config, address: std::net::SocketAddr) {
-    line(&format!("plimsoll serves http://{address}/v1 ({} models)", config.models.len()));
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    line(&format!("plimsoll serves {scheme}://{address}/v1 ({} models)", config.models.len()));
     let limit = plimsoll_core_types::ResourcePool::monitor(&*broker.pool).limit;
     line(&format!("line: {limit} for all models together"));
+    if let Some(grace) = broker.world.guards.as_ref().and_then(Guards::grace) {
+        line(&format!("engines: they wait {grace:?} for another broker where this one is killed"));
+    }
     for warning in &broker.integration.warnings {
         line(&format!("note: {warning}"));
     }

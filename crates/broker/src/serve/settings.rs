@@ -139,7 +139,7 @@ fn spec(config: &Config, model: &ModelConfig, budget: &ResourceVector) -> ModelS
     };
     ModelSpec {
         id: model.id.clone(),
-        engine: engine(model),
+        engine: engine(config, model),
         declared,
         slots: model.slots,
         load_time: None,
@@ -152,24 +152,31 @@ fn spec(config: &Config, model: &ModelConfig, budget: &ResourceVector) -> ModelS
     }
 }
 
-fn engine(model: &ModelConfig) -> EngineSpec {
+fn engine(config: &Config, model: &ModelConfig) -> EngineSpec {
     match model.engine.clone() {
         EngineConfig::Command { command, health, env, folder, port } => {
             EngineSpec::Command(CommandSpec { command, env, folder, port, health })
         }
         EngineConfig::Url { authority, prefix, health, kind } => {
             let name = model.upstream.clone().unwrap_or_else(|| model.id.to_string());
-            EngineSpec::Url { authority, prefix, health, kind, name }
+            let alone = alone(config, &authority);
+            EngineSpec::Url { authority, prefix, health, kind, name, alone }
         }
         EngineConfig::Embedded { weights } => EngineSpec::Embedded { weights, rounds: 2, seed: 1 },
     }
+}
+
+/// Whether only one model is served at `authority`.
+pub(crate) fn alone(config: &Config, authority: &str) -> bool {
+    let at = |model: &&ModelConfig| matches!(&model.engine, EngineConfig::Url { authority: other, .. } if other == authority);
+    config.models.iter().filter(at).map(|model| model.replicas).sum::<u32>() == 1
 }
 
 /// What a model is taken to need before it was ever measured: what its file says where it has one.
 fn estimate(engine: &EngineConfig, budget: Bytes) -> Bytes {
     match engine {
         EngineConfig::Embedded { weights } => weights.saturating_add(EMBEDDED_BASE),
-        // It has its memory already, and not from here.
+        // It has its memory already, and not from here; it is measured where it is on this host.
         EngineConfig::Url { .. } => Bytes::ZERO,
         EngineConfig::Command { command, .. } => {
             let files = command.iter().map(Path::new).filter(|path| is_model(path));

@@ -5,9 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core_types::{
-    Action, Decision, Priority, Reason, ResourceOptimizer as _, SystemSnapshot, TicketId,
-};
+use plimsoll_core_types::{Action, Decision, Priority, Reason, SystemSnapshot, TicketId};
 use plimsoll_pool::{PoolEvent, PoolEventKind};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -48,9 +46,11 @@ pub(crate) async fn run(broker: Arc<Broker>) -> Infallible {
         broker.pool.sweep();
         let decisions = broker.optimizer.tick().await;
         note(&broker, &decisions);
-        if let Some(snapshot) = broker.optimizer.monitor().snapshot {
-            note_waiters(&broker, &snapshot, &mut waiting);
-        }
+        broker.optimizer.with_snapshot(|snapshot| {
+            if let Some(snapshot) = snapshot {
+                note_waiters(&broker, snapshot, &mut waiting);
+            }
+        });
     }
 }
 

@@ -14,14 +14,24 @@ pub(crate) fn command() -> String {
     serde_json::to_string(&[own, "fake::serves", "--exact", "--ignored", "--nocapture"]).unwrap()
 }
 
+/// The same, to be run by a test.
+pub(crate) fn command_line() -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["fake::serves", "--exact", "--ignored", "--nocapture"]);
+    command
+}
+
 /// Not a test: an engine, on the port that the broker has chosen.
 ///
-/// `FAKE_MEMORY` bytes are written to at the start; `FAKE_TELLS` is a file that it appends to.
+/// `FAKE_LOAD_MS` is how long it loads; `FAKE_MEMORY` bytes are written to at the start;
+/// `FAKE_TELLS` is a file that it appends to.
 #[test]
 #[ignore = "an engine that other tests start"]
 fn serves() {
     let Ok(port) = std::env::var("PORT") else { return };
-    let bytes = std::env::var("FAKE_MEMORY").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let bytes = usize::try_from(number("FAKE_MEMORY")).unwrap();
+    pause(number("FAKE_LOAD_MS"));
     let mut held = vec![0_u8; bytes];
     held.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     std::hint::black_box(&held);

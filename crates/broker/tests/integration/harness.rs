@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn plimsoll(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command.args(args).stdin(Stdio::null());
-    for name in ["URL", "TOKEN", "STATE", "MEMORY", "CONFIG", "LISTEN", "CPU"] {
+    for name in ["URL", "CA", "TOKEN", "STATE", "MEMORY", "CONFIG", "LISTEN", "CPU"] {
         command.env_remove(format!("PLIMSOLL_{name}"));
     }
     command
@@ -63,11 +63,24 @@ impl Broker {
     }
 
     pub(crate) fn start_in(folder: tempfile::TempDir) -> Self {
-        let mut child = plimsoll(&["serve", "--listen", "127.0.0.1:0"])
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let command = plimsoll(&["serve", "--listen", "127.0.0.1:0"]);
+        Self::started(command, folder).unwrap()
+    }
+
+    /// The same as [`start`](Self::start), on one core; none where that can't be had.
+    pub(crate) fn start_on_one_core(text: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plimsoll.toml"), text).unwrap();
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", env!("CARGO_BIN_EXE_plimsoll")]);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());
+        Self::started(command, folder)
+    }
+
+    /// None where there is no such program.
+    fn started(mut command: Command, folder: tempfile::TempDir) -> Option<Self> {
+        let command = command.current_dir(folder.path()).stdout(Stdio::piped());
+        let mut child = command.spawn().ok()?;
         let out = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -78,10 +91,10 @@ impl Broker {
         let mut address = None;
         while address.is_none() {
             let line: String = lines.recv_timeout(PATIENCE).expect("the broker says where it is");
-            let rest = line.split_once("http://").map(|(_, rest)| rest);
+            let rest = line.split_once("://").map(|(_, rest)| rest);
             address = rest.and_then(|rest| rest.split('/').next()?.parse().ok());
         }
-        Self { child, address: address.unwrap(), folder, lines }
+        Some(Self { child, address: address.unwrap(), folder, lines })
     }
 
     pub(crate) fn pid(&self) -> u32 {

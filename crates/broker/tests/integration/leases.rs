@@ -48,7 +48,7 @@ fn a_lease_is_taken_renewed_listed_and_given_back_once() {
 }
 
 #[test]
-fn a_lease_given_back_twice_is_subtracted_once() {
+fn a_double_release_is_subtracted_once() {
     let broker = Broker::start(SMALL);
     let first = take(&broker, &json!({ "name": "one", "memory": "30Mi" })).json();
     take(&broker, &json!({ "name": "two", "memory": "30Mi" }));
@@ -60,7 +60,7 @@ fn a_lease_given_back_twice_is_subtracted_once() {
 }
 
 #[test]
-fn a_renewal_after_the_expiry_revives_nothing() {
+fn renew_after_expiry_revives_nothing() {
     let broker = Broker::start(SMALL);
     let lease =
         take(&broker, &json!({ "name": "late", "memory": "30Mi", "ttl_seconds": 0.3 })).json();
@@ -72,6 +72,22 @@ fn a_renewal_after_the_expiry_revives_nothing() {
         (409, Some("lease_ended"))
     );
     assert_eq!(promised(&broker), 0);
+}
+
+/// A stale heartbeat: whoever has not renewed for too long has nothing any more, though it lives.
+/// Its room goes to the next in line, and its late renewal overcommits nothing.
+#[test]
+fn a_stale_heartbeat_gives_its_room_to_the_next_in_line() {
+    let broker = Broker::start(SMALL);
+    let own = std::process::id();
+    let stale = json!({ "name": "stale", "memory": "80Mi", "ttl_seconds": 1, "pid": own });
+    let stale = take(&broker, &stale).json();
+    let next = json!({ "name": "next", "memory": "80Mi", "ttl_seconds": 60, "wait_seconds": 20 });
+    assert_eq!(take(&broker, &next).status, 201, "it need not wait for the end of the process");
+    let renew = format!("/v1/leases/{}/renew", stale["id"].as_str().unwrap());
+    assert_eq!(broker.post(&renew, "").status, 409);
+    assert_eq!(promised(&broker), mib(80));
+    assert_eq!(broker.get("/api/status").json()["invariants_broken"], 0);
 }
 
 #[test]

@@ -132,6 +132,8 @@ fn a_broker_is_asked_where_one_runs() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    // Waiting for it must not end what it reads from.
+    let _input = first.stdin.take();
     let mut line = String::new();
     BufReader::new(first.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "begun\n");

@@ -10,17 +10,25 @@ use plimsoll_core_types::{
 
 use crate::per_model::PerModel;
 
-/// One history for each model's request rate, and one for the host's memory.
+/// One history for each model that is asked for, and one for the host's memory.
 #[derive(Debug)]
 pub(super) struct Series {
     interval: Duration,
     capacity: usize,
     sampled: Option<Timestamp>,
     analyzed: Option<Timestamp>,
-    /// Shared with a predictor only while it is asked.
-    rates: PerModel<(u64, Arc<UsageHistory>)>,
+    rates: PerModel<Rate>,
     pub(super) memory: UsageHistory,
     pub(super) forecasts: Vec<ResourceForecast>,
+}
+
+/// How often a model was asked for.
+#[derive(Debug)]
+struct Rate {
+    arrivals: u64,
+    /// There once somebody has asked: a model that nobody wants costs no memory. Shared with a
+    /// predictor only while that is asked.
+    history: Option<Arc<UsageHistory>>,
 }
 
 impl Series {
@@ -56,7 +64,8 @@ impl Series {
         due
     }
 
-    /// Takes a sample of each model's request rate, and answers with the histories that grew.
+    /// Takes a sample of the request rate of each model that was ever asked for, and answers with
+    /// their histories.
     pub(super) fn sample_rates(
         &mut self,
         engines: &[EngineSnapshot],
@@ -64,22 +73,25 @@ impl Series {
         elapsed: Duration,
     ) -> Vec<Arc<UsageHistory>> {
         let (interval, capacity) = (self.interval, self.capacity);
-        let fresh = |engine: &EngineSnapshot| {
-            let subject = ConsumerId::from(&engine.model);
-            let key = SeriesKey { subject, metric: Metric::RequestRate };
-            (engine.arrivals, Arc::new(UsageHistory::new(key, interval, capacity)))
-        };
+        let fresh = |engine: &EngineSnapshot| Rate { arrivals: engine.arrivals, history: None };
         let rates = self.rates.follow(engines, fresh);
-        for ((before, history), engine) in rates.zip(engines) {
+        for (rate, engine) in rates.zip(engines) {
             if elapsed.is_zero() {
                 continue;
             }
-            let came = engine.arrivals.saturating_sub(*before);
-            *before = engine.arrivals;
+            let came = engine.arrivals.saturating_sub(rate.arrivals);
+            rate.arrivals = engine.arrivals;
+            if came == 0 && rate.history.is_none() {
+                continue;
+            }
+            let history = rate.history.get_or_insert_with(|| {
+                let subject = ConsumerId::from(&engine.model);
+                let key = SeriesKey { subject, metric: Metric::RequestRate };
+                Arc::new(UsageHistory::new(key, interval, capacity))
+            });
             let value = Some(came as f64 / elapsed.as_secs_f64());
             Arc::make_mut(history).push(Sample { at: now, value });
         }
-        let histories = self.rates.values().map(|(_, history)| history);
-        histories.filter(|history| !history.is_empty()).map(Arc::clone).collect()
+        self.rates.values().filter_map(|rate| rate.history.clone()).collect()
     }
 }
