@@ -76,9 +76,9 @@ fn a_change_of_policy_takes_little_memory() {
     for (engine, policies, value, most) in [
         (EngineKind::Exact, [Lru, S3Fifo], 1024, 5.0),
         (EngineKind::Exact, [S3Fifo, Lirs], 1024, 5.0),
-        (EngineKind::Moka, [TinyLfu, Lru], 1024, 50.0),
-        (EngineKind::Exact, [Lru, S3Fifo], 8, 100.0),
-        (EngineKind::Moka, [TinyLfu, Lru], 8, 200.0),
+        (EngineKind::Moka, [TinyLfu, Lru], 1024, 10.0),
+        (EngineKind::Exact, [Lru, S3Fifo], 8, 40.0),
+        (EngineKind::Moka, [TinyLfu, Lru], 8, 60.0),
     ] {
         let extra = extra(engine, policies, value);
         let row = Row::new("cache.migration_memory", extra, "%", Better::Lower)
