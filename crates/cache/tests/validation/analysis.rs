@@ -1,5 +1,6 @@
 //! Curves from samples, the division of a budget, and what a change of policy costs.
 
+use plimsoll_cache::adapt::CANDIDATES;
 use plimsoll_cache::budget::{Share, divide};
 use plimsoll_cache::mrc::{Curve, CurveBuilder};
 use plimsoll_cache::policy::{MODELLED, model};
@@ -141,14 +142,19 @@ fn a_change_of_policy_costs_little_and_no_second_copy() {
     }
     let mean = dips.iter().map(|(dip, ..)| dip).sum::<f64>() / dips.len() as f64;
     dips.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (dip, name, from, to) in dips.iter().take(12) {
-        println!("{name}: {dip:.2} points from {from} to {to}");
-    }
-    let most = dips[0].0;
+    let among = |policies: &[CachePolicy]| {
+        let is = |policy: &CachePolicy| policies.contains(policy);
+        dips.iter().find(|(_, _, from, to)| is(from) && is(to)).copied()
+    };
     let row = |of: &str, value| {
         Row::new("cache.migration_dip", value, "points", Better::Lower).label("of", of).goal(0.3)
     };
     report(&row("mean", mean));
-    report(&row("most", most));
+    // The worst are all changes to plain TinyLFU, which the optimizer has only on moka.
+    for (of, worst) in [("most", among(&MODELLED)), ("most-of-candidates", among(&CANDIDATES))] {
+        let Some((dip, name, from, to)) = worst else { continue };
+        report(&row(of, dip).label("trace", name).label("change", &format!("{from}-to-{to}")));
+    }
+    let most = dips[0].0;
     assert!(mean <= 0.3, "{mean:.2} points, {most:.2} at the most");
 }

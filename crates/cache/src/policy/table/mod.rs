@@ -1,5 +1,7 @@
 //! The store that every policy is written on: entries in a slab, each in one of four lists.
 
+mod lists;
+
 use hashbrown::HashTable;
 
 use super::sketch::Sketch;
@@ -188,10 +190,6 @@ impl<T> Table<T> {
         self.node(place).weight
     }
 
-    pub(super) fn list_of(&self, place: Place) -> ListId {
-        ListId::from(self.node(place).list)
-    }
-
     pub(super) fn stamp(&self, place: Place) -> u32 {
         self.node(place).stamp
     }
@@ -221,34 +219,6 @@ impl<T> Table<T> {
         if (node.uses, node.era) != (uses, era) {
             (node.uses, node.era) = (uses, era);
         }
-    }
-
-    pub(super) fn list_len(&self, list: ListId) -> usize {
-        self.lists[list].len as usize
-    }
-
-    pub(super) fn list_weight(&self, list: ListId) -> u64 {
-        self.lists[list].weight
-    }
-
-    /// The entry that has been longest in `list`.
-    pub(super) fn back(&self, list: ListId) -> Option<Place> {
-        some(self.lists[list].back)
-    }
-
-    /// The one before `place`, nearer the front of its list.
-    pub(super) fn toward_front(&self, place: Place) -> Option<Place> {
-        some(self.node(place).prev)
-    }
-
-    /// The places of `list`, from the front.
-    pub(super) fn places(&self, list: ListId) -> impl Iterator<Item = Place> + '_ {
-        let mut next = some(self.lists[list].front);
-        std::iter::from_fn(move || {
-            let place = next?;
-            next = some(self.node(place).next);
-            Some(place)
-        })
     }
 
     /// Adds a resident entry whose key is not in the table.
@@ -291,32 +261,6 @@ impl<T> Table<T> {
         node.payload.replace(payload)
     }
 
-    pub(super) fn move_to_front(&mut self, list: ListId, place: Place) {
-        self.unlink(place.0);
-        self.link_front(list, place.0);
-    }
-
-    /// Notes a use of an entry in a list that is ordered by use.
-    #[inline]
-    pub(super) fn refresh(&mut self, list: ListId, place: Place) {
-        let node = self.node(place);
-        let age = self.clock.wrapping_sub(node.stamp);
-        if usize::from(node.list) != list || age > self.lists[list].len / FRONT_PART {
-            self.move_to_front(list, place);
-            self.restamp(place);
-        }
-    }
-
-    /// Notes when an entry was used in a list that is not ordered by use, for a policy to come.
-    #[inline]
-    pub(super) fn note_use(&mut self, place: Place) {
-        let node = self.node(place);
-        let age = self.clock.wrapping_sub(node.stamp);
-        if age > self.lists[usize::from(node.list)].len / FRONT_PART {
-            self.restamp(place);
-        }
-    }
-
     /// Takes an entry or ghost out.
     pub(super) fn remove(&mut self, place: Place) -> Option<T> {
         self.unlink(place.0);
@@ -333,48 +277,6 @@ impl<T> Table<T> {
         }
         self.free.push(place.0);
         payload
-    }
-
-    /// Gives an entry up.
-    pub(super) fn evict(&mut self, place: Place) {
-        if self.payload(place).is_some() {
-            let (key, frequency) = (self.key(place), self.frequency(place));
-            self.history.raise(key, frequency);
-        }
-        if let Some(payload) = self.remove(place) {
-            self.evicted.push(payload);
-        }
-    }
-
-    /// Gives an entry up, and remembers its key at the front of `list`.
-    pub(super) fn evict_to(&mut self, list: ListId, place: Place) {
-        let (key, frequency) = (self.key(place), self.frequency(place));
-        self.history.raise(key, frequency);
-        let node = &mut self.nodes[place.0 as usize];
-        if let Some(payload) = node.payload.take() {
-            self.len -= 1;
-            self.weight -= u64::from(node.weight);
-            self.evicted.push(payload);
-        }
-        self.move_to_front(list, place);
-    }
-
-    /// Gives an entry up for a policy that has no use for ghosts in `list` itself.
-    pub(super) fn evict_for(&mut self, list: ListId, place: Place) {
-        if !self.remembers {
-            self.evict(place);
-            return;
-        }
-        self.evict_to(list, place);
-        while self.list_weight(list) > self.capacity && self.pop_back(list).is_some() {}
-    }
-
-    /// Forgets the oldest of `list`.
-    pub(super) fn pop_back(&mut self, list: ListId) -> Option<u64> {
-        let place = self.back(list)?;
-        let key = self.key(place);
-        self.evict(place);
-        Some(key)
     }
 
     /// The payloads of all resident entries.
@@ -404,46 +306,6 @@ impl<T> Table<T> {
     fn node(&self, place: Place) -> &Node<T> {
         &self.nodes[place.0 as usize]
     }
-
-    fn link_front(&mut self, list: ListId, place: u32) {
-        let front = self.lists[list].front;
-        let node = &mut self.nodes[place as usize];
-        (node.list, node.prev, node.next) = (list as u8, NONE, front);
-        let weight = u64::from(node.weight);
-        if front == NONE {
-            self.lists[list].back = place;
-        } else {
-            self.nodes[front as usize].prev = place;
-        }
-        let list = &mut self.lists[list];
-        list.front = place;
-        list.len += 1;
-        list.weight += weight;
-    }
-
-    fn unlink(&mut self, place: u32) {
-        let node = &self.nodes[place as usize];
-        let (prev, next, list, weight) = (node.prev, node.next, node.list, node.weight);
-        if prev != NONE {
-            self.nodes[prev as usize].next = next;
-        }
-        if next != NONE {
-            self.nodes[next as usize].prev = prev;
-        }
-        let list = &mut self.lists[list as usize];
-        if list.front == place {
-            list.front = next;
-        }
-        if list.back == place {
-            list.back = prev;
-        }
-        list.len -= 1;
-        list.weight -= u64::from(weight);
-    }
-}
-
-fn some(place: u32) -> Option<Place> {
-    (place != NONE).then_some(Place(place))
 }
 
 #[cfg(test)]
