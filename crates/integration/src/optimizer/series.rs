@@ -81,7 +81,7 @@ impl Series {
             }
             let came = engine.arrivals.saturating_sub(rate.arrivals);
             rate.arrivals = engine.arrivals;
-            if came == 0 && rate.history.is_none() {
+            if engine.arrivals == 0 && rate.history.is_none() {
                 continue;
             }
             let history = rate.history.get_or_insert_with(|| {

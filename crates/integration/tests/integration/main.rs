@@ -60,7 +60,7 @@ impl Engines {
             threads: 0,
             in_progress: 0,
             waiting: 0,
-            arrivals: 0,
+            arrivals: 1,
             last_used: None,
             ready_since: ready.then_some(Timestamp::ZERO),
             load_time: Duration::from_secs(1),
