@@ -65,20 +65,21 @@ impl Queue {
         }
     }
 
-    /// Puts back what could not be written, below what has come since. False where nobody tries
-    /// again.
-    fn put_back(&self, batch: Batch, cause: String) -> bool {
+    /// Puts back what could not be written, below what has come since.
+    fn put_back(&self, batch: Batch, cause: String) {
         let mut state = self.state.lock();
         for (key, value) in batch {
             state.batch.entry(key).or_insert(value);
         }
         if state.trouble.as_ref() != Some(&cause) {
-            tracing::warn!(
-                cause,
-                "nothing can be kept: leases hold in memory, and are tried again"
-            );
+            tracing::warn!(cause, "nothing can be kept: leases hold in memory, and are tried again");
         }
         state.trouble = Some(cause);
+    }
+
+    /// Waits until it is time to try again. False where nobody does.
+    fn pause(&self) -> bool {
+        let mut state = self.state.lock();
         if !state.closing {
             self.news.wait_while_for(&mut state, |state| !state.closing, AGAIN);
         }
@@ -86,22 +87,22 @@ impl Queue {
     }
 }
 
-/// Writes until the queue is closed and empty.
+/// Writes until the queue is closed and empty. Whoever hears how it went finds the queue saying the
+/// same.
 pub(super) fn run(queue: &Queue, disk: &mut dyn Disk) {
     while let Some((batch, waiting)) = queue.take() {
         let written = disk.write(&batch);
         let certain = written.is_ok();
+        match written {
+            Ok(()) => queue.note_success(),
+            Err(cause) => queue.put_back(batch, cause),
+        }
         for waits in waiting {
             // Whoever has gone does not need to know.
             let _ = waits.send(certain);
         }
-        match written {
-            Ok(()) => queue.note_success(),
-            Err(cause) => {
-                if !queue.put_back(batch, cause) {
-                    return;
-                }
-            }
+        if !certain && !queue.pause() {
+            return;
         }
     }
 }
