@@ -206,7 +206,7 @@ impl<M: Manager> Pool<M> {
         loop {
             let emptied = self.shared.empty.notified();
             let sizes = self.shared.core.sizes();
-            if sizes.closed && sizes.size == 0 {
+            if sizes.closed && sizes.size + sizes.leaving == 0 {
                 return;
             }
             emptied.await;
@@ -257,17 +257,34 @@ impl<M: Manager> Shared<M> {
     #[cold]
     fn end_all(&self, mut rest: Rest<M::Object, Anchor<M>>) -> Option<Anchor<M>> {
         let anchor = rest.anchor.take();
+        let leaving = Leaving { shared: self, count: rest.leaving };
         for (mut object, cause) in rest.retired.drain(..) {
             if let (Some(hooks), Some(why)) = (&self.hooks, retired(cause)) {
                 hooks.on_retire(&mut object, why);
             }
         }
+        drop(leaving);
         self.empty.notify_waiters();
         anchor
     }
 
     fn close(&self) {
         self.finish(self.core.close());
+    }
+}
+
+/// The places of objects that have retired. Dropping it says that they are gone, whether or not one
+/// of them panicked on its way.
+struct Leaving<'a, M: Manager> {
+    shared: &'a Shared<M>,
+    count: usize,
+}
+
+impl<M: Manager> Drop for Leaving<'_, M> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            drop(self.shared.core.gone(self.count).wake_all());
+        }
     }
 }
 

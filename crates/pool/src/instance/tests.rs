@@ -3,6 +3,7 @@
 mod care;
 mod order;
 mod peers;
+mod retiring;
 mod storm;
 
 use std::convert::Infallible;

@@ -17,6 +17,8 @@ pub(crate) struct After<T, A> {
 #[derive(Debug)]
 pub(crate) struct Rest<T, A> {
     pub(crate) retired: Vec<(T, Cause)>,
+    /// How many of the pool's places these still take, until they are [gone](super::Core::gone).
+    pub(crate) leaving: usize,
     wake: Vec<Waker>,
     /// Dropped last: the pool itself may go with it.
     pub(crate) anchor: Option<A>,
@@ -27,7 +29,9 @@ impl<T, A> After<T, A> {
 
     pub(super) fn retire(object: T, cause: Cause) -> Self {
         let mut after = Self::NOTHING;
-        after.rest().retired.push((object, cause));
+        let rest = after.rest();
+        rest.retired.push((object, cause));
+        rest.leaving = 1;
         after
     }
 
@@ -37,7 +41,7 @@ impl<T, A> After<T, A> {
 
     pub(super) fn rest(&mut self) -> &mut Rest<T, A> {
         self.rest.get_or_insert_with(|| {
-            Box::new(Rest { retired: Vec::new(), wake: Vec::new(), anchor: None })
+            Box::new(Rest { retired: Vec::new(), leaving: 0, wake: Vec::new(), anchor: None })
         })
     }
 
@@ -56,6 +60,7 @@ impl<T, A> After<T, A> {
         let own = self.rest();
         own.wake.extend(rest.wake);
         own.retired.extend(rest.retired);
+        own.leaving += rest.leaving;
         own.anchor = own.anchor.take().or(rest.anchor);
     }
 

@@ -73,9 +73,30 @@ impl<T, E, A: Clone> Core<T, E, A> {
         cause: Cause,
     ) -> After<T, A> {
         let object = state.vacant.vacate(slot);
+        self.dismiss(state, object, cause)
+    }
+
+    /// Ends an object that is in no slot.
+    pub(super) fn dismiss(
+        &self,
+        state: &mut State<T, E, A>,
+        object: T,
+        cause: Cause,
+    ) -> After<T, A> {
         state.count(cause);
         let mut after = After::retire(object, cause);
+        state.leaving += 1;
         self.shrunk(state, &mut after);
+        after
+    }
+
+    /// Retired objects have been dropped: others can be made in their place. Nothing but wakers is
+    /// left to do.
+    pub(crate) fn gone(&self, count: usize) -> After<T, A> {
+        let mut state = self.lock_alone();
+        state.leaving -= count;
+        let mut after = After::NOTHING;
+        self.nudge(&state, &mut after);
         after
     }
 

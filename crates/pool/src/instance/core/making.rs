@@ -20,10 +20,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
         let slot = match self.stack.fill(&mut state.vacant, object, expires) {
             Ok(slot) => slot,
             Err(object) => {
-                state.count(Cause::Surplus);
-                let mut after = After::retire(object, Cause::Surplus);
-                self.shrunk(&mut state, &mut after);
-                return after;
+                return self.dismiss(&mut state, object, Cause::Surplus);
             }
         };
         if state.anchor.is_none() {
@@ -102,7 +99,9 @@ impl<T, E, A: Clone> Core<T, E, A> {
 impl<T, E, A> State<T, E, A> {
     /// Whether an object is to be made for whoever waits.
     pub(super) fn wants_creation(&self, bounds: &Bounds) -> bool {
-        !self.closed && self.size < self.max && self.creating < self.line.len().min(bounds.creating)
+        !self.closed
+            && self.size + self.leaving < self.max
+            && self.creating < self.line.len().min(bounds.creating)
     }
 
     pub(super) fn begin_creation(&mut self) {

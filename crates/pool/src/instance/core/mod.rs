@@ -4,7 +4,9 @@
 //! Holds at every step:
 //!
 //! - `size` counts every object that exists or is being made, lent ones included; it is at most
-//!   `max`, except for the debt that a shrink leaves, which returning objects pay.
+//!   `max`, except for the debt that a shrink leaves, which returning objects pay. One that has
+//!   retired still takes its place until it has been dropped (`leaving`): none is made for it
+//!   before.
 //! - Nothing is idle while somebody waits: the flag [`WAITERS`] is set only while the stack is
 //!   empty, and while it is set, what comes back goes through the lock, to whoever is next.
 //! - Those who come without the lock, to [`Arrivals`], find it open only while somebody is in line,
@@ -112,6 +114,8 @@ struct State<T, E, A> {
     size: usize,
     creating: usize,
     max: usize,
+    /// How many have retired, and have not been dropped yet.
+    leaving: usize,
     /// [`Counts::waited`].
     waited: u64,
     closed: bool,
@@ -152,6 +156,7 @@ pub(crate) enum Start<T> {
 pub(crate) struct Sizes {
     pub(crate) max: usize,
     pub(crate) size: usize,
+    pub(crate) leaving: usize,
     pub(crate) creating: usize,
     pub(crate) idle: usize,
     pub(crate) waiting: usize,
@@ -164,6 +169,7 @@ impl<T, E, A> Core<T, E, A> {
             size: 0,
             creating: 0,
             max,
+            leaving: 0,
             waited: 0,
             closed: false,
             open: false,
@@ -205,6 +211,7 @@ impl<T, E, A> Core<T, E, A> {
         Sizes {
             max: state.max,
             size: state.size,
+            leaving: state.leaving,
             creating: state.creating,
             idle: self.stack.idle(state.size),
             waiting: state.line.len(),

@@ -67,7 +67,9 @@ impl Body {
     /// As the pool does: whoever was served is woken, then the pool is told of what has retired,
     /// then its anchor goes.
     fn finish(&self, after: After<Object, Arc<Life>>) {
-        if let Some(rest) = after.wake_all() {
+        if let Some(mut rest) = after.wake_all() {
+            rest.retired.clear();
+            drop(self.touch().gone(rest.leaving).wake_all());
             self.touch();
             drop(rest);
         }

@@ -39,14 +39,16 @@ impl<T, E, A: Clone> Core<T, E, A> {
         if state.closed {
             return done;
         }
+        // What retires in this round will have been dropped before any is made.
+        let leaving = state.leaving;
         let idle = self.take_idle(&mut state);
         let kept = self.without_idlers(&mut state, idle, round, &mut done);
-        self.replace_old(&mut state, &kept, round, &mut done);
+        self.replace_old(&mut state, &kept, (round, leaving), &mut done);
         let kept = self.without_old(&mut state, kept, round, &mut done);
         self.stack.put_back(&kept);
         done.in_use = state.size.saturating_sub(state.creating + kept.len());
         while state.creating + kept.len() < round.min_idle
-            && state.size < state.max
+            && state.size + leaving < state.max
             && state.creating < self.bounds.creating
         {
             state.begin_creation();
@@ -80,7 +82,7 @@ impl<T, E, A: Clone> Core<T, E, A> {
         &self,
         state: &mut State<T, E, A>,
         idle: &[SlotRef<T>],
-        round: &Upkeep,
+        (round, leaving): (&Upkeep, usize),
         done: &mut UpkeepDone<T, A>,
     ) {
         let old: Vec<_> = self
@@ -90,7 +92,9 @@ impl<T, E, A: Clone> Core<T, E, A> {
             .filter(|slot| !slot.is_replaced() && !slot.retires())
             .collect();
         for slot in old {
-            if state.size < state.max + round.surge && state.creating < self.bounds.creating {
+            if state.size + leaving < state.max + round.surge
+                && state.creating < self.bounds.creating
+            {
                 slot.replace(true);
                 state.begin_creation();
                 done.replace += 1;
