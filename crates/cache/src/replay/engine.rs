@@ -164,8 +164,7 @@ mod tests {
 
     #[test]
     fn every_engine_of_the_build_can_be_replayed() {
-        let text: String = (0..20_000_u64).map(|at| format!("{}\n", at * at % 977)).collect();
-        let trace = Trace::parse(&text).unwrap();
+        let trace = Trace::new((0..20_000_u64).map(|at| at * at % 977), None).unwrap();
         for engine in Engine::BUILT {
             let report = replay(&trace, Capacity::Weight(200), *engine).unwrap();
             let value = |policy: &str| {

@@ -170,12 +170,11 @@ pub fn replay(
     for (name, outcome) in &own {
         add(name, *outcome);
     }
-    let (outcome, switches) = match own.first() {
-        Some((_, outcome)) => (*outcome, Vec::new()),
-        None => {
-            let (outcome, adaptive) = adapt(trace, weight, engine);
-            (outcome, adaptive.switches().to_vec())
-        }
+    let (outcome, switches) = if let Some((_, outcome)) = own.first() {
+        (*outcome, Vec::new())
+    } else {
+        let (outcome, adaptive) = adapt(trace, weight, engine);
+        (outcome, adaptive.switches().to_vec())
     };
     add("adaptive", outcome);
     add("belady", belady(accesses, weight));

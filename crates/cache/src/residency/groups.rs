@@ -88,7 +88,7 @@ pub enum GroupError {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Group>", into = "Vec<Group>")]
 pub struct Groups {
-    groups: Vec<Group>,
+    all: Vec<Group>,
     together: HashMap<ModelId, usize>,
     one_of: HashMap<ModelId, usize>,
 }
@@ -119,12 +119,12 @@ impl Groups {
                 });
             }
         }
-        let groups = Self { groups, together, one_of };
+        let groups = Self { all: groups, together, one_of };
         groups.contradiction().map_or(Ok(groups), Err)
     }
 
     fn contradiction(&self) -> Option<GroupError> {
-        let whole = self.groups.iter().enumerate();
+        let whole = self.all.iter().enumerate();
         whole.filter(|(_, group)| group.kind == GroupKind::Together).find_map(
             |(together, group)| {
                 let mut seen: HashMap<usize, &ModelId> = HashMap::new();
@@ -141,7 +141,7 @@ impl Groups {
     pub fn loaded_with<'a>(&'a self, model: &'a ModelId) -> &'a [ModelId] {
         self.together
             .get(model)
-            .map_or(std::slice::from_ref(model), |group| &self.groups[*group].members)
+            .map_or(std::slice::from_ref(model), |group| &self.all[*group].members)
     }
 
     /// True where `one` may not be resident while `other` is.
@@ -178,7 +178,7 @@ impl TryFrom<Vec<Group>> for Groups {
 
 impl From<Groups> for Vec<Group> {
     fn from(groups: Groups) -> Self {
-        groups.groups
+        groups.all
     }
 }
 
