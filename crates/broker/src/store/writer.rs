@@ -72,7 +72,10 @@ impl Queue {
             state.batch.entry(key).or_insert(value);
         }
         if state.trouble.as_ref() != Some(&cause) {
-            tracing::warn!(cause, "nothing can be kept: leases hold in memory, and are tried again");
+            tracing::warn!(
+                cause,
+                "nothing can be kept: leases hold in memory, and are tried again"
+            );
         }
         state.trouble = Some(cause);
     }
