@@ -64,7 +64,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..200 {
         let mut service = service.clone();
         let tenant = if number % 4 == 0 { "small" } else { "large" };
-        let request = Request::get("/").header("x-tenant", tenant).body(axum::body::Body::empty())?;
+        let request =
+            Request::get("/").header("x-tenant", tenant).body(axum::body::Body::empty())?;
         asked.spawn(async move { service.call(request).await.unwrap_or_else(refusal) });
     }
     let (mut answered, mut refused, mut again) = (0, 0, None);

@@ -78,7 +78,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     drop(held);
     let waits = pool.waits();
-    println!("{} waited, the longest {:?}: those who gave up count too", waits.count(), waits.longest());
+    println!(
+        "{} waited, the longest {:?}: those who gave up count too",
+        waits.count(),
+        waits.longest()
+    );
 
     pool.close();
     pool.drained().await;
