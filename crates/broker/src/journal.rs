@@ -41,6 +41,10 @@ pub(crate) enum EventKind {
     Failed,
     /// Nobody waits for a load any more, and it is not begun.
     GaveUp,
+    /// Another program was given a lease.
+    Leased,
+    /// Another program gave its lease back.
+    Released,
     /// A lease of another program, or an engine that belonged to nobody, was ended.
     Ended,
     /// A lease was changed in place.
@@ -51,9 +55,10 @@ pub(crate) enum EventKind {
     Decided,
 }
 
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl EventKind {
+    /// What it is called, in a word or two.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
             Self::Load => "load",
             Self::Wait => "wait",
             Self::Refused => "refused",
@@ -66,11 +71,19 @@ impl fmt::Display for EventKind {
             Self::Exited => "exited",
             Self::Failed => "failed",
             Self::GaveUp => "gave up",
+            Self::Leased => "leased",
+            Self::Released => "released",
             Self::Ended => "ended",
             Self::Resized => "resized",
             Self::Injected => "INJECTED",
             Self::Decided => "decided",
-        })
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

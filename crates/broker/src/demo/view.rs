@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plimsoll_core_types::{EngineState, SystemSnapshot};
 
-use crate::journal::{Event, EventKind};
+use crate::journal::Event;
 use crate::output;
 
 /// How many events of each kind are shown before the rest is only counted.
@@ -35,7 +35,7 @@ impl View {
     }
 
     pub(super) fn event(&mut self, event: &Event) {
-        let key = name(event.kind);
+        let key = event.kind.word();
         let shown = self.shown.entry(key).or_default();
         *shown += 1;
         if self.all_events || *shown <= SHOWN {
@@ -124,25 +124,4 @@ fn status(snapshot: &SystemSnapshot, answered: usize, asked: usize) -> String {
         snapshot.pool.limit.memory(),
         snapshot.pool.waiters.len(),
     )
-}
-
-const fn name(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Load => "load",
-        EventKind::Wait => "wait",
-        EventKind::Refused => "refused",
-        EventKind::Ready => "ready",
-        EventKind::Adopted => "adopted",
-        EventKind::WarmHit => "warm hit",
-        EventKind::Prewarm => "prewarm",
-        EventKind::Evicted => "evicted",
-        EventKind::Replaced => "replaced",
-        EventKind::Exited => "exited",
-        EventKind::Failed => "failed",
-        EventKind::Resized => "resized",
-        EventKind::Injected => "injected",
-        EventKind::Decided => "decided",
-        EventKind::GaveUp => "gave up",
-        EventKind::Ended => "ended",
-    }
 }

@@ -12,13 +12,14 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes as Chunk;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use plimsoll_core_types::{Bytes, ResourcePool as _};
+use plimsoll_core_types::{Bytes, ConsumerId, Reason, ResourcePool as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::ask::{FieldError, LeaseBody, time};
 use super::{BookError, Taken};
+use crate::journal::{Event, EventKind};
 use crate::openai::ApiError;
 use crate::serve::Broker;
 
@@ -39,9 +40,10 @@ pub(crate) async fn create(
     if ask.tenant != own && broker.settings().is_bound(&headers) {
         return Err(field(&FieldError { field: "tenant", what: format!("the token is {own}'s") }));
     }
-    let name = ask.name.clone();
+    let (name, asked) = (ask.name.clone(), broker.clock.now());
     let taken = broker.book.take(ask).await.map_err(|error| refused(&broker, &error))?;
-    tracing::debug!(%name, "lease granted");
+    let waited = broker.clock.now().saturating_since(asked);
+    tell(&broker, EventKind::Leased, &name, Reason::Fits { waited });
     Ok((StatusCode::CREATED, Json(row(&broker, &taken))).into_response())
 }
 
@@ -101,7 +103,14 @@ pub(crate) async fn release(
 ) -> Result<Json<Value>, ApiError> {
     let released = broker.book.release(&id).await;
     let given = released.map_err(|error| ApiError::not_found(&error.to_string()))?;
+    tell(&broker, EventKind::Released, &given.name, Reason::Requested);
     Ok(Json(json!({ "id": given.id, "released": given.amount })))
+}
+
+/// Writes down what became of a holder's lease.
+fn tell(broker: &Broker, kind: EventKind, holder: &ConsumerId, reason: Reason) {
+    let (at, subject) = (broker.clock.now(), holder.to_string());
+    broker.journal.tell(Event { at, kind, subject, reason });
 }
 
 #[derive(Deserialize)]

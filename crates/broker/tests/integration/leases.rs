@@ -45,6 +45,9 @@ fn a_lease_is_taken_renewed_listed_and_given_back_once() {
     assert_eq!((wrong.status, wrong.json()["error"]["param"].as_str()), (400, Some("memory")));
     assert_eq!(broker.ask("DELETE", &format!("/v1/leases/{id}"), &[], "").status, 200);
     assert_eq!(promised(&broker), 0);
+    let why = broker.get("/api/why/job").json();
+    let kinds: Vec<_> = why["events"].as_array().unwrap().iter().map(|e| &e["kind"]).collect();
+    assert_eq!(kinds, ["leased", "released"]);
 }
 
 #[test]
