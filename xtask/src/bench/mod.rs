@@ -45,6 +45,9 @@ pub(crate) struct BenchArgs {
     /// Write the report to this file too
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Write the table to this Markdown file too, with how it was made
+    #[arg(long, value_name = "FILE", conflicts_with = "smoke")]
+    write: Option<PathBuf>,
 }
 
 impl BenchArgs {
@@ -84,6 +87,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     }
     report.write(&folder, "bench", args.json.as_deref())?;
     line(&report.markdown());
+    if let Some(path) = &args.write {
+        fs::write(path, summary(&report, args))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
     let changes = baseline.as_ref().map(|before| baseline::changes(&before.rows, &report.rows));
     let fine = match (&baseline, &changes) {
         (Some(before), Some(changes)) => compare(before, changes, args.max_regress),
@@ -113,6 +120,23 @@ fn measure(program: &Program, pass: u32, args: &BenchArgs, scratch: &Path) -> Re
         bail!("{} ended with {status}", program.name);
     }
     Ok(merge::Pass { timings: criterion::read(&home)?, said: merge::read(&rows)? })
+}
+
+/// The page of documentation that the report makes.
+fn summary(report: &Report, args: &BenchArgs) -> String {
+    let (passes, wanted) = (args.passes, args.wanted().unwrap_or_default());
+    let path = args.write.as_deref().unwrap_or_else(|| Path::new("FILE")).display();
+    let command = ["cargo xtask bench", wanted, "--passes", &passes.to_string(), "--write"];
+    let command: Vec<_> = command.into_iter().filter(|word| !word.is_empty()).collect();
+    format!(
+        "# Benchmarks\n\nEach crate beside its peers, in one run on one machine: the median of \
+         {passes} passes, contenders in turn within each. Compare within a row, never between \
+         machines; `floor` is the least that the hardware allows. `cargo xtask bench` draws the \
+         same with plots in `target/report/index.html`. A goal that was missed is in the table \
+         as missed. Made by\n\n```sh\n{} {path}\n```\n\n{}",
+        command.join(" "),
+        report.markdown()
+    )
 }
 
 /// Says what changed. True when nothing got worse by more than `allowed` percent.
