@@ -28,11 +28,11 @@ settings were chosen on some of these same traces: none was held out.
 
 The goal is a regret of at most 0.5 points on average and at most 1.0 in every cell. Regenerate with
 
-```
-cargo run -p plimsoll-cache --release --features traces --example regret -- --write docs/cache-regret.md FOLDER
+```sh traces long
+cargo run -p plimsoll-cache --release --features traces --example regret -- --write docs/cache-regret.md \"$PLIMSOLL_TRACES/cache\"
 ```
 
-where FOLDER holds traces as `NAME.u32.zst`, little-endian keys in the order of the requests.
+where the folder holds traces as `NAME.u32.zst`, little-endian keys in the order of the requests.
 
 ";
 

@@ -43,8 +43,8 @@ pub(crate) fn write(
 const HEAD: &str = "# How good the forecasts are\n\n\
 <!-- Made by `cargo run -p plimsoll-predict --example accuracy`; not written by hand. -->\n\n\
 Made by one command, which makes a Python environment for the peers by itself:\n\n\
-```sh\ncargo run -p plimsoll-predict --example accuracy -- SERIES_DIR docs WORK_DIR\n```\n\n\
-`SERIES_DIR` holds the series as CSV: those of the Numenta anomaly benchmark (EC2, RDS and ELB \
+```sh traces long\ncargo run -p plimsoll-predict --example accuracy -- \"$PLIMSOLL_TRACES/series\" docs accuracy-work\n```\n\n\
+The first folder holds the series as CSV: those of the Numenta anomaly benchmark (EC2, RDS and ELB \
 metrics, tweets, traffic, taxis) and request rates of ServeGen. Every figure is out of sample: the \
 series is replayed once, a forecast is made after each sample and scored when its truth arrives, and \
 scores count in the second half only. Errors are mean absolute errors relative to those of the last \

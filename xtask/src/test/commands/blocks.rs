@@ -67,6 +67,9 @@ impl Block {
         if marked("host") {
             return Use::Skip("it changes the host");
         }
+        if marked("traces") && std::env::var_os("PLIMSOLL_TRACES").is_none() {
+            return Use::Skip("PLIMSOLL_TRACES does not say where recorded traces are");
+        }
         if marked("long") && !all {
             return Use::Skip("it runs for minutes: --all");
         }

@@ -19,6 +19,8 @@ use blocks::{Block, Use, blocks};
 const PRELUDE: &str = include_str!("prelude.sh");
 /// The port that the documents name.
 const PORT: &str = "127.0.0.1:7077";
+/// The config that the samples' broker reads.
+const CONFIG: &str = "plimsoll.toml";
 /// How long one block may take, in seconds; all the time it wants where those that take long are
 /// wanted.
 const WITHIN: u32 = 180;
@@ -89,6 +91,8 @@ impl<'a> Scratch<'a> {
         let repository = &self.metadata.workspace_root;
         copy(&repository.join("docs"), &self.root.join("docs"))?;
         copy(&repository.join("docs/samples"), &self.root)?;
+        // There only for those who want it: others write their own.
+        fs::remove_file(self.root.join(CONFIG))?;
         let bin = self.root.join("bin");
         fs::create_dir_all(&bin)?;
         let program = self.metadata.target_directory.join("debug/plimsoll");
@@ -117,6 +121,10 @@ impl<'a> Scratch<'a> {
         let text = text.replace(PORT, &self.address);
         let mut script = PRELUDE.to_owned();
         if serve {
+            let config = self.root.join(CONFIG);
+            if !config.exists() {
+                fs::copy(self.root.join("docs/samples").join(CONFIG), config)?;
+            }
             script += "\n[[ -e $SCRATCH/broker.pid ]] || serve serve\n";
         }
         if with == "bash" {
