@@ -23,6 +23,9 @@ pub(crate) struct Package {
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
+    pub(crate) rust_version: Option<String>,
+    /// Where it may be published; nowhere where that is empty, anywhere where it is not said.
+    publish: Option<Vec<String>>,
     /// What `[package.metadata]` holds, if anything.
     #[serde(default)]
     pub(crate) metadata: serde_json::Value,
@@ -82,6 +85,11 @@ impl Metadata {
 }
 
 impl Package {
+    /// True where the package may be published.
+    pub(crate) fn is_published(&self) -> bool {
+        self.publish.as_ref().is_none_or(|to| !to.is_empty())
+    }
+
     /// True where the package builds a target of this kind and name.
     pub(crate) fn has_target(&self, kind: &str, name: &str) -> bool {
         self.targets.iter().any(|target| target.is(kind) && target.name == name)

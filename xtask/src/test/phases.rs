@@ -23,6 +23,8 @@ pub(super) enum Phase {
     Fuzz,
     Loom,
     Real,
+    Msrv,
+    Package,
 }
 
 /// One thing that a phase does.
@@ -56,6 +58,8 @@ impl Phase {
             Self::Fuzz => "fuzz",
             Self::Loom => "loom",
             Self::Real => "real",
+            Self::Msrv => "msrv",
+            Self::Package => "package",
         }
     }
 
@@ -75,7 +79,9 @@ impl Phase {
             Self::Validation => "the targets, on real traces where they are at hand",
             Self::Fuzz => "readers of what others write, fed with what is wrong",
             Self::Loom => "every interleaving of the lock-free parts (by name, or --all)",
-            Self::Real => "real models from packages that it fetches (by name only)",
+            Self::Real => "real models from packages that it fetches (by name, or --all)",
+            Self::Msrv => "the oldest Rust that is supported compiles it (by name, or --all)",
+            Self::Package => "each crate builds from what would be published (by name, or --all)",
         }
     }
 
@@ -84,7 +90,7 @@ impl Phase {
     }
 
     pub(super) const fn is_default(self) -> bool {
-        !matches!(self, Self::Loom | Self::Real)
+        !matches!(self, Self::Loom | Self::Real | Self::Msrv | Self::Package)
     }
 
     /// What is to be done, in order.
@@ -96,6 +102,8 @@ impl Phase {
             Self::Unit => vec![Step::Run(test(&["--lib", "--bins", "-p", "xtask"], metadata))],
             Self::Doc => doc(metadata),
             Self::Commands => commands(metadata),
+            Self::Msrv => vec![msrv(metadata)],
+            Self::Package => vec![package(metadata)],
             Self::Loom => loom(metadata),
             Self::Real => real(metadata),
             _ => named(self.name(), metadata),
@@ -177,6 +185,46 @@ fn real(metadata: &Metadata) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// Compiles everything with the Rust that `rust-version` names, where rustup has it.
+fn msrv(metadata: &Metadata) -> Step {
+    let oldest = metadata.default_members().find_map(|package| package.rust_version.clone());
+    let Some(oldest) = oldest else { return Step::Skip("no crate names a rust-version".into()) };
+    let with = |args: &[&str]| {
+        let mut command = Command::new("rustup");
+        command.args(["run", &oldest]).args(args);
+        command
+    };
+    let there = with(&["rustc", "--version"]).output().is_ok_and(|output| output.status.success());
+    let mut command = if there {
+        with(&["cargo"])
+    } else if rustc_is(&oldest) {
+        cargo()
+    } else {
+        return Step::Skip(format!("no toolchain {oldest} is installed"));
+    };
+    command.args(["check", "--all-targets"]).args(packages(metadata));
+    command.env("CARGO_TARGET_DIR", metadata.target_directory.join("msrv"));
+    Step::Run(command)
+}
+
+/// Whether the compiler at hand is of this version, patch releases aside.
+fn rustc_is(version: &str) -> bool {
+    let output = Command::new("rustc").arg("--version").output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    said.is_ok_and(|said| said.starts_with(&format!("rustc {version}.")))
+}
+
+/// Builds every crate that is published from its package, in the order of their dependencies.
+fn package(metadata: &Metadata) -> Step {
+    let mut command = cargo();
+    // Whether the tree is committed is not what this is about.
+    command.args(["package", "--allow-dirty"]);
+    for package in metadata.default_members().filter(|package| package.is_published()) {
+        command.args(["-p", &package.name]);
+    }
+    Step::Run(command)
 }
 
 /// The crates with loom tests, built for loom in a folder of their own.
