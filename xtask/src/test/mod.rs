@@ -31,7 +31,7 @@ pub(crate) struct TestArgs {
     /// List the phases and what each does, and run none
     #[arg(long)]
     list: bool,
-    /// Run this phase; may be given several times [default: all but loom and real]
+    /// Run this phase; may be given several times [default: all but loom, real, msrv and package]
     #[arg(long, value_enum, value_name = "PHASE")]
     phase: Vec<Phase>,
     /// Only what tells most in little time: fmt, layers, lint, unit
