@@ -25,8 +25,8 @@ cargo run -p plimsoll-sim --example targets -- /tmp/rows docs/targets.md
 ```
 
 from the traces that the tests say where they look for. A goal that was missed says so. The settings
-of the pools were chosen with the whole traces in view: *whole* figures of pools are in-sample, those
-of halves and made-up traces are less so.
+of the pools were chosen with these traces in view, whole and in halves: all figures of pools but
+those of made-up traces are in-sample.
 ";
 
 const POOLS: &str = "
