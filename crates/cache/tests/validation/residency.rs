@@ -224,6 +224,8 @@ fn models_that_cost_most_to_miss_stay_and_none_goes_back_and_forth() {
     };
     row("cache.residency_reload", "s", &|sum| sum.0);
     row("cache.residency_thrash", "reloads", &|sum| sum.1 as f64);
+    let requests = scale(8).min(64) * 4000;
+    assert!(own.1 * 50 <= requests, "{} reloads within a minute", own.1);
     for (peer, name) in [(lru, "by bytes"), (count, "by count"), (greedy_dual, "greedy-dual")] {
         assert!(own.0 < peer.0, "{:.0} s of loading; {name} {:.0}", own.0, peer.0);
         assert!(own.1 <= peer.1, "{} reloads within a minute; {name} {}", own.1, peer.1);

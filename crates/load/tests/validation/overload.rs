@@ -72,8 +72,8 @@ fn clients_that_insist_leave_what_refusing_them_leaves() {
         let bound = scenario.bound();
         // Who is refused can't be chosen so well that nothing is lost beside the bound.
         let goal = if bound < 0.95 { bound * 0.99 } else { 0.95 };
-        let ours = reported("load.overload_goodput_with_retries", &scenario, goal);
-        assert!(ours.goodput >= goal, "{factor}: {ours:?}");
+        let ours = reported("load.overload_goodput_with_retries", &scenario, 0.95);
+        assert!(ours.goodput >= goal.max(bound - 0.02), "{factor}: {ours:?}");
     }
 }
 
