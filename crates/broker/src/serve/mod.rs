@@ -107,7 +107,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     runtime.block_on(until_stopped(args, &config))
 }
 
-/// How many threads pass requests on, of a host with so many cores. One passes on some ten thousand
+/// How many threads pass requests on, of a host with so many cores. One passes on several thousand
 /// a second; a second one that has nothing to do is woken for each all the same, to look for work.
 fn workers(cores: usize) -> usize {
     (cores / 8).clamp(1, 4)
