@@ -26,6 +26,7 @@
 
 pub mod adapt;
 mod advice;
+mod brief;
 pub mod budget;
 mod config;
 mod engine;
