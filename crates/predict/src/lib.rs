@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod demand;
 
+mod check;
 mod config;
 mod drift;
 mod error;
