@@ -16,13 +16,15 @@ use plimsoll_core_types::Quantiles;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked};
-use crate::num::{each, larger, share, smaller};
+use crate::lanes::{Four, array, each, twelve};
+use crate::num::{larger, share, smaller};
 
 pub(crate) const COUNT: usize = Quantiles::LEVELS.len();
 const MEDIAN: usize = COUNT / 2;
-/// The places of the 95% interval's ends.
+/// The places of the 95% interval's ends, each the second of four.
 pub(crate) const LOW: usize = 1;
 pub(crate) const HIGH: usize = COUNT - 2;
+const _: () = assert!(LOW % 4 == 1 && HIGH % 4 == 1 && HIGH / 4 == 2);
 /// Distances of a Laplace distribution's quantiles in units of its mean deviation: where all
 /// tails begin.
 pub(crate) const LAPLACE: [f32; COUNT] =
@@ -32,6 +34,12 @@ const LANES: usize = 12;
 type Lanes = [f32; LANES];
 /// Which way each level lies from the point.
 const SIDE: Lanes = [-1.0, -1.0, -1.0, -1.0, -1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+/// The same for what is said, where the median's distance has a sign of its own.
+const TOWARDS: Lanes = {
+    let mut towards = SIDE;
+    towards[MEDIAN] = 1.0;
+    towards
+};
 /// How often a value is to lie beyond each level.
 const SHARE: Lanes = {
     let mut share = [0.5; LANES];
@@ -124,28 +132,34 @@ impl Tails {
     fn track(&mut self, normal: f32, missed: [bool; 2], pace: Pace) {
         let bias = self.distance[MEDIAN];
         let aside = if normal > bias { 0.5 * pace.bias } else { -0.5 * pace.bias };
-        let mut beyond: Lanes =
-            each(|k| if SIDE[k] * normal > self.distance[k] { 1.0 } else { 0.0 });
-        let mut rate = [pace.tracked; LANES];
-        for (end, missed) in [LOW, HIGH].into_iter().zip(missed) {
-            beyond[end] = f32::from(u8::from(missed));
-            rate[end] = pace.given;
-        }
-        // Levels side by side: without a branch, four at a time. The exponential to second order:
-        // in its logarithm, the distance is a sum of steps, which for a bounded distance balance in
-        // the long run.
-        let by: Lanes = each(|k| rate[k] * (beyond[k] - SHARE[k]));
-        self.distance = each(|k| {
-            let distance = self.distance[k] * (1.0 + by[k] * (1.0 + 0.5 * by[k]));
-            smaller(larger(distance, NARROWEST), WIDEST)
-        });
+        let (distance, side) = (twelve(&self.distance), twelve(&SIDE));
+        let beyond = each(|part| (side[part] * normal).above(distance[part]));
+        // The ends are judged by what was given out. Each is the second of its part.
+        let [low, high] = missed.map(|missed| f32::from(u8::from(missed)));
+        let end = |beyond: Four, missed: f32| {
+            beyond * Four::new([1.0, 0.0, 1.0, 1.0]) + Four::new([0.0, missed, 0.0, 0.0])
+        };
+        let beyond = [end(beyond[0], low), beyond[1], end(beyond[2], high)];
+        let (tracked, given) = (pace.tracked, pace.given);
+        let outer = Four::new([tracked, given, tracked, tracked]);
+        let rate = [outer, Four::all(tracked), outer];
+        let share = twelve(&SHARE);
+        // The exponential to second order: in its logarithm, the distance is a sum of steps, which
+        // for a bounded distance balance in the long run.
+        let one = Four::all(1.0);
+        self.distance = array(each(|part| {
+            let by = rate[part] * (beyond[part] - share[part]);
+            (distance[part] * (one + by * (one + by * 0.5))).cut(NARROWEST, WIDEST)
+        }));
         self.distance[MEDIAN] = smaller(larger(bias + aside, -MOST_BIAS), MOST_BIAS);
     }
 
     /// The distance of each level's quantile from the point, in the series' unit; negative below.
     pub(crate) fn offsets(&self, factor: f32) -> [f32; COUNT] {
         let unit = self.scale * factor;
-        each(|k| if k == MEDIAN { unit } else { unit * SIDE[k] } * self.distance[k])
+        let (distance, towards) = (twelve(&self.distance), twelve(&TOWARDS));
+        let all = array(each(|part| towards[part] * distance[part] * unit));
+        std::array::from_fn(|k| all[k])
     }
 
     /// The two ends of the 95% interval alone.

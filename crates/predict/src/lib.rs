@@ -13,6 +13,7 @@ mod experts;
 mod forecaster;
 mod gate;
 mod interval;
+mod lanes;
 mod mix;
 mod node;
 mod num;

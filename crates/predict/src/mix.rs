@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
 use crate::experts::{COUNT, Predictions};
-use crate::num::{dot, each, exp_below_one, larger, most, share, smaller, sum};
+use crate::lanes::{Four, Twelve, array, each, largest, sum, twelve};
+use crate::num::share;
 
 /// Regret of one round is cut here, in units of the mean loss, which bounds what one outlier does.
 const CUT: f32 = 4.0;
@@ -29,6 +30,9 @@ const CUT: f32 = 4.0;
 const FASTEST: f32 = 0.5;
 /// A round counts half after so many further rounds: `exp(−ln 2 / 400)` for each.
 const FORGET: f32 = 0.998_268_6;
+/// Weights are put together anew at each round at first, later at each so manyth: regret moves slowly.
+const OFTEN: u32 = 64;
+const WEIGH: u32 = 2;
 /// The logarithm of the number of experts.
 const LN_COUNT: f32 = 2.484_906_6;
 
@@ -68,7 +72,7 @@ impl Mix {
         // The most that cut rounds can sum up to.
         let most = 1.01 * CUT / (1.0 - FORGET);
         check::within("mix.weights", &self.weights, 0.0, 1.0)?;
-        ensure("mix.weights", (sum(&self.weights) - 1.0).abs() < 1e-3)?;
+        ensure("mix.weights", (sum(twelve(&self.weights)) - 1.0).abs() < 1e-3)?;
         check::within("mix.regret", &self.regret, -most, most)?;
         check::within("mix.variation", &self.variation, 0.0, CUT * most)?;
         check::sizes("mix.scale", &[self.scale])
@@ -80,7 +84,8 @@ impl Mix {
 
     #[inline]
     pub(crate) fn combine(&self, said: &Predictions) -> f32 {
-        dot(&self.weights, said)
+        let (weights, said) = (twelve(&self.weights), twelve(said));
+        sum(each(|part| weights[part] * said[part]))
     }
 
     /// Learns that `given` and what the experts `said` should have been `truth`. The weights are
@@ -99,28 +104,39 @@ impl Mix {
         if self.scale <= f32::MIN_POSITIVE {
             return;
         }
-        let slope = if given > truth { 1.0 } else { -1.0 };
-        // Chosen outside of the loop, so that four experts at a time go through it.
-        let better: Predictions = match against {
-            Against::Combination => each(|k| slope * (given - said[k])),
-            Against::Expert => each(|k| loss - (said[k] - truth).abs()),
+        let said = twelve(said);
+        let better = match against {
+            Against::Combination => {
+                let (given, slope) = (Four::all(given), if given > truth { 1.0 } else { -1.0 });
+                each(|part| (given - said[part]) * slope)
+            }
+            Against::Expert => {
+                let (loss, truth) = (Four::all(loss), Four::all(truth));
+                each(|part| loss - (said[part] - truth).abs())
+            }
         };
         let unit = 1.0 / self.scale;
-        let round: Predictions = each(|k| smaller(larger(better[k] * unit, -CUT), CUT));
-        self.regret = each(|k| FORGET * self.regret[k] + round[k]);
-        self.variation = each(|k| FORGET * self.variation[k] + round[k] * round[k]);
-        self.weigh(prior);
+        let round = each(|part| (better[part] * unit).cut(-CUT, CUT));
+        let (regret, variation) = (twelve(&self.regret), twelve(&self.variation));
+        let regret = each(|part| regret[part] * FORGET + round[part]);
+        let variation = each(|part| variation[part] * FORGET + round[part] * round[part]);
+        (self.regret, self.variation) = (array(regret), array(variation));
+        if self.rounds <= OFTEN || self.rounds.is_multiple_of(WEIGH) {
+            self.weigh(regret, variation, twelve(prior));
+        }
     }
 
-    fn weigh(&mut self, prior: &Predictions) {
-        let rate: Predictions =
-            each(|k| smaller((LN_COUNT / (self.variation[k] + 1.0)).sqrt(), FASTEST));
-        let exponent: Predictions =
-            each(|k| rate[k] * (self.regret[k] - rate[k] * self.variation[k]));
-        let most = most(&exponent);
-        let weights: Predictions = each(|k| prior[k] * rate[k] * exp_below_one(exponent[k] - most));
-        let whole = 1.0 / sum(&weights);
-        self.weights = each(|k| weights[k] * whole);
+    fn weigh(&mut self, regret: Twelve, variation: Twelve, prior: Twelve) {
+        let rate = each(|part| {
+            let rate = Four::all(LN_COUNT) / (variation[part] + Four::all(1.0));
+            rate.sqrt().min(Four::all(FASTEST))
+        });
+        let exponent = each(|part| rate[part] * (regret[part] - rate[part] * variation[part]));
+        let most = Four::all(largest(exponent));
+        let weights =
+            each(|part| prior[part] * rate[part] * (exponent[part] - most).exp_below_one());
+        let whole = 1.0 / sum(weights);
+        self.weights = array(each(|part| weights[part] * whole));
     }
 
     /// As if every value had been `by` times what it was.

@@ -14,6 +14,8 @@ use crate::stack::Stack;
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
 const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
+/// Of one in 2^… of these the stack learns.
+const RARE: [u8; NODES] = [0, 1, 2, 0, 0];
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
@@ -38,6 +40,8 @@ pub(crate) struct Node {
     /// Where the oldest forecast that waits is, and how many do.
     oldest: u8,
     waiting: u8,
+    /// The stack learns of one in 2^`rare` of what is settled.
+    rare: u8,
     pace: Pace,
     mix: Mix,
     stack: Stack,
@@ -120,6 +124,7 @@ impl Node {
             rest: 0,
             oldest: 0,
             waiting: 0,
+            rare: RARE[place],
             pace: Pace::new(ahead, (ahead / stride) as u32, far),
             mix: Mix::new(if far { &FAR_PRIOR } else { &NEAR_PRIOR }),
             stack: Stack::new(),
@@ -236,11 +241,21 @@ impl Node {
         self.losses.learn(truth, point, &said);
         let against = if self.far { Against::Expert } else { Against::Combination };
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
-        self.stack.learn(&said, truth);
+        if self.fits_now(step) {
+            self.stack.learn(&said, truth);
+        }
         self.losses.learn_interval(error, low.get(), high.get());
         let missed = [error < low.get(), error > high.get()];
         self.tails.learn(error, factor, missed, self.pace);
         Some(Outcome { error, usual })
+    }
+
+    /// Whether the stack learns of `step`: at each of the nearest horizon, at every other one of the
+    /// next, at each fourth of the one after that; neighbouring steps say nearly the same there. The
+    /// fractions of the golden ratio's multiples are as even over any season as over time.
+    const fn fits_now(&self, step: u64) -> bool {
+        const GOLDEN: u32 = 0x9e37_79b9;
+        self.rare == 0 || (step as u32).wrapping_mul(GOLDEN) >> (32 - self.rare) == 0
     }
 
     /// Few forecasts of a far horizon are ever scored, so that it begins from what holds at the
@@ -292,6 +307,7 @@ impl Node {
         ensure("nodes.ahead", self.ahead == ahead)?;
         ensure("nodes.far", self.far == fresh.far)?;
         ensure("nodes.stride", self.stride == fresh.stride)?;
+        ensure("nodes.rare", self.rare == fresh.rare)?;
         ensure("nodes.pace", self.pace == fresh.pace)?;
         ensure("nodes.rest", self.rest < self.stride)?;
         ensure("nodes.slots", self.slots.len() == SLOTS[place])?;

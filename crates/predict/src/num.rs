@@ -47,18 +47,6 @@ pub(crate) fn sum<const N: usize>(values: &[f32; N]) -> f32 {
     rest.iter().sum::<f32>() + ((parts[0] + parts[2]) + (parts[1] + parts[3]))
 }
 
-/// The largest of them; in four parts, too.
-#[inline]
-pub(crate) fn most<const N: usize>(values: &[f32; N]) -> f32 {
-    let mut parts = [values[0]; 4];
-    let (fours, rest) = values.as_chunks::<4>();
-    for four in fours {
-        parts = each(|k| larger(parts[k], four[k]));
-    }
-    let most = larger(larger(parts[0], parts[2]), larger(parts[1], parts[3]));
-    rest.iter().fold(most, |most, value| larger(most, *value))
-}
-
 /// The sum of products.
 #[inline]
 pub(crate) fn dot<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {

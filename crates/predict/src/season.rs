@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
+use crate::lanes::Four;
 use crate::num::{dot, larger, smaller};
 
 /// Correlations are learnt of so many values at a time.
@@ -84,12 +85,14 @@ impl SeasonFinder {
         self.square = faded * self.square + dot(&now, &weighed);
         for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
             let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);
-            let mut sums = [0.0; BLOCK];
+            let mut sums = [Four::all(0.0); BLOCK / 4];
             for (back, now) in weighed.iter().enumerate() {
-                for (sum, value) in sums.iter_mut().zip(&values[back..]) {
-                    *sum += now * value;
+                let now = Four::all(*now);
+                for (part, sum) in sums.iter_mut().enumerate() {
+                    *sum = *sum + now * four(&values, back + 4 * part);
                 }
             }
+            let sums = sums.into_iter().flat_map(Four::array);
             for (product, sum) in products.iter_mut().zip(sums) {
                 *product = faded * *product + sum;
             }
@@ -252,16 +255,15 @@ impl Past<'_> {
     fn from<const N: usize>(self, back: usize) -> [f32; N] {
         let mut values = [0.0; N];
         // Newest first: what was written before the ring's end was last passed comes after.
-        let (late, early) = (&self.ring[..self.oldest], &self.ring[self.oldest..]);
-        let near = late.len().saturating_sub(back).min(N);
-        let far = back.saturating_sub(late.len());
+        let (late, early) = self.ring.split_at(self.oldest);
+        let late = &late[..late.len() - back.min(late.len())];
+        let near = late.len().min(N);
+        let passed = back.saturating_sub(self.oldest).min(early.len());
+        let early = &early[..early.len() - passed];
         let (of_late, of_early) = values.split_at_mut(near);
-        for (value, past) in of_late.iter_mut().zip(late.iter().rev().skip(back)) {
-            *value = *past;
-        }
-        for (value, past) in of_early.iter_mut().zip(early.iter().rev().skip(far)) {
-            *value = *past;
-        }
+        let far = early.len().min(of_early.len());
+        reverse(of_late, &late[late.len() - near..]);
+        reverse(&mut of_early[..far], &early[early.len() - far..]);
         for value in &mut values {
             *value = smaller(larger((*value - self.mean) * self.unit, -CUT), CUT);
         }
@@ -269,4 +271,17 @@ impl Past<'_> {
         values[known.saturating_sub(back).min(N)..].fill(0.0);
         values
     }
+}
+
+/// Copies from the last to the first.
+fn reverse(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from.iter().rev()) {
+        *to = *from;
+    }
+}
+
+/// Four values from `at` on.
+#[inline]
+fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
+    Four::new(std::array::from_fn(|k| values[at + k]))
 }

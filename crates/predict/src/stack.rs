@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
 use crate::experts::{Predictions, index};
-use crate::num::{dot, each, larger, share, smaller, sum};
+use crate::lanes::Four;
+use crate::num::{larger, share, smaller};
 
 /// How many experts it combines: the first ones.
 const SIZE: usize = 6;
@@ -57,61 +58,113 @@ struct Inverse {
     corner: [f32; 3],
 }
 
+/// Features on their way through registers.
+#[derive(Clone, Copy, Debug)]
+struct Vector {
+    wide: Four,
+    rest: [f32; REST],
+}
+
 impl Features {
-    fn of(each_of: impl Fn(usize) -> f32) -> Self {
-        Self { wide: each(&each_of), rest: each(|k| each_of(WIDE + k)) }
-    }
-
-    fn dot(&self, other: &Self) -> f32 {
-        dot(&self.wide, &other.wide) + (self.rest[0] * other.rest[0] + self.rest[1] * other.rest[1])
-    }
-
-    fn map(&self, of: impl Fn(f32) -> f32) -> Self {
-        Self { wide: each(|k| of(self.wide[k])), rest: each(|k| of(self.rest[k])) }
+    #[inline]
+    fn load(self) -> Vector {
+        Vector { wide: Four::new(self.wide), rest: self.rest }
     }
 }
+
+impl Vector {
+    /// What is made of each expert, from the last value.
+    #[inline]
+    fn moves(said: &Predictions) -> Self {
+        let last = said[index::LAST];
+        let wide = Four::new([said[0], said[1], said[2], said[3]]) - Four::all(last);
+        Self { wide, rest: [said[4] - last, said[5] - last] }
+    }
+
+    #[inline]
+    fn times(self, by: f32) -> Self {
+        Self { wide: self.wide * by, rest: self.rest.map(|value| value * by) }
+    }
+
+    #[inline]
+    fn plus(self, other: Self) -> Self {
+        let rest = [self.rest[0] + other.rest[0], self.rest[1] + other.rest[1]];
+        Self { wide: self.wide + other.wide, rest }
+    }
+
+    #[inline]
+    fn cut(self) -> Self {
+        let rest = self.rest.map(|value| smaller(larger(value, -CUT), CUT));
+        Self { wide: self.wide.cut(-CUT, CUT), rest }
+    }
+
+    #[inline]
+    fn dot(self, other: Self) -> f32 {
+        let rest = self.rest[0] * other.rest[0] + self.rest[1] * other.rest[1];
+        (self.wide * other.wide).sum() + rest
+    }
+
+    #[inline]
+    fn store(self) -> Features {
+        Features { wide: self.wide.array(), rest: self.rest }
+    }
+}
+
+/// What keeps the diagonal of the square above zero, and leaves the rest as it is.
+const FLOOR: [[f32; WIDE]; WIDE] = {
+    let mut floor = [[f32::MIN; WIDE]; WIDE];
+    let mut k = 0;
+    while k < WIDE {
+        floor[k][k] = LEAST;
+        k += 1;
+    }
+    floor
+};
 
 impl Inverse {
     /// The product with a vector.
     #[inline]
-    fn times(&self, vector: &Features) -> Features {
+    fn times(&self, vector: Vector) -> Vector {
         let [first, second] = vector.rest;
-        let mut wide = each(|k| first * self.beside[0][k] + second * self.beside[1][k]);
-        for (row, by) in self.square.iter().zip(vector.wide) {
-            wide = each(|k| wide[k] + by * row[k]);
-        }
+        let beside = self.beside.map(Four::new);
+        let [a, b, c, d] = vector.wide.array();
+        let [row_a, row_b, row_c, row_d] = self.square.map(Four::new);
+        let wide = (row_a * a + row_b * b)
+            + (row_c * c + row_d * d)
+            + (beside[0] * first + beside[1] * second);
         let [own, both, other] = self.corner;
         let rest = [
-            dot(&self.beside[0], &vector.wide) + (own * first + both * second),
-            dot(&self.beside[1], &vector.wide) + (both * first + other * second),
+            (beside[0] * vector.wide).sum() + (own * first + both * second),
+            (beside[1] * vector.wide).sum() + (both * first + other * second),
         ];
-        Features { wide, rest }
+        Vector { wide, rest }
     }
 
     fn trace(&self) -> f32 {
-        let wide = [0, 1, 2, 3].map(|k| self.square[k][k]);
-        sum(&wide) + (self.corner[0] + self.corner[2])
+        let [a, b, c, d] = self.square;
+        ((a[0] + b[1]) + (c[2] + d[3])) + (self.corner[0] + self.corner[2])
     }
 
     /// Takes the square of `half` off, which keeps it symmetric to the last bit, and forgets a
     /// little.
     #[inline]
-    fn shrink(&mut self, half: &Features) {
+    fn shrink(&mut self, half: Vector) {
         let grown = if self.trace() - half.dot(half) < LARGEST { 1.0 / FORGET } else { 1.0 };
-        let (wide, [first, second]) = (&half.wide, half.rest);
-        for (row, by) in self.square.iter_mut().zip(wide) {
-            *row = each(|k| (row[k] - by * wide[k]) * grown);
+        let [first, second] = half.rest;
+        let rows = self.square.iter_mut().zip(half.wide.array());
+        for ((row, by), floor) in rows.zip(FLOOR) {
+            let less = (Four::new(*row) - half.wide * by) * grown;
+            *row = less.max(Four::new(floor)).array();
         }
         for (row, by) in self.beside.iter_mut().zip(half.rest) {
-            *row = each(|k| (row[k] - by * wide[k]) * grown);
+            *row = ((Four::new(*row) - half.wide * by) * grown).array();
         }
-        let squares = [first * first, first * second, second * second];
-        self.corner = each(|k| (self.corner[k] - squares[k]) * grown);
-        for k in 0..WIDE {
-            self.square[k][k] = larger(self.square[k][k], LEAST);
-        }
-        self.corner[0] = larger(self.corner[0], LEAST);
-        self.corner[2] = larger(self.corner[2], LEAST);
+        let [own, both, other] = self.corner;
+        self.corner = [
+            larger((own - first * first) * grown, LEAST),
+            (both - first * second) * grown,
+            larger((other - second * second) * grown, LEAST),
+        ];
     }
 
     fn check(&self) -> Checked {
@@ -153,47 +206,34 @@ impl Stack {
 
     #[inline]
     pub(crate) fn predict(&self, said: &Predictions) -> f32 {
-        let last = said[index::LAST];
-        let moves = Features::of(|k| said[k] - last);
+        let moves = Vector::moves(said);
         // From the last value, which is itself one of what is said.
         let [first, second] = moves.rest;
-        let (mut least, mut most) =
-            (smaller(smaller(first, second), 0.0), larger(larger(first, second), 0.0));
-        for step in moves.wide {
-            least = smaller(least, step);
-            most = larger(most, step);
-        }
+        let ends = Four::new([first, second, 0.0, 0.0]);
+        let (least, most) = (moves.wide.min(ends).least(), moves.wide.max(ends).largest());
         // It may go beyond what all of them say, but no further than they are apart.
         let span = most - least;
-        let sum = self.coefficients.dot(&moves);
-        last + smaller(larger(sum, least - span), most + span)
+        let sum = self.coefficients.load().dot(moves);
+        said[index::LAST] + smaller(larger(sum, least - span), most + span)
     }
 
     pub(crate) fn learn(&mut self, said: &Predictions, truth: f32) {
-        let last = said[index::LAST];
-        let target = truth - last;
+        let target = truth - said[index::LAST];
         self.rounds = self.rounds.saturating_add(1);
         self.scale += share(self.rounds, 0.02) * (target.abs() - self.scale);
         if self.scale <= f32::MIN_POSITIVE {
             return;
         }
         let unit = 1.0 / self.scale;
-        let cut = |value: f32| smaller(larger(value * unit, -CUT), CUT);
-        let features = Features::of(|k| cut(said[k] - last));
-        let error = cut(target) - self.coefficients.dot(&features);
-        let gain = self.inverse.times(&features);
-        let along = gain.dot(&features);
+        let features = Vector::moves(said).times(unit).cut();
+        let coefficients = self.coefficients.load();
+        let error = smaller(larger(target * unit, -CUT), CUT) - coefficients.dot(features);
+        let gain = self.inverse.times(features);
+        let along = gain.dot(features);
         // Weighing a round by 1/|error| is the same as adding |error| to the norm.
         let norm = 1.0 / (larger(error.abs(), CERTAIN) + larger(along, 0.0));
-        let by = norm * error;
-        let moved = |old: f32, gain: f32| smaller(larger(old + gain * by, -CUT), CUT);
-        let Features { wide, rest } = self.coefficients;
-        self.coefficients = Features {
-            wide: each(|k| moved(wide[k], gain.wide[k])),
-            rest: each(|k| moved(rest[k], gain.rest[k])),
-        };
-        let root = norm.sqrt();
-        self.inverse.shrink(&gain.map(|gain| gain * root));
+        self.coefficients = coefficients.plus(gain.times(norm * error)).cut().store();
+        self.inverse.shrink(gain.times(norm.sqrt()));
     }
 
     /// As if every value had been `by` times what it was.
