@@ -23,6 +23,7 @@
 pub mod batch;
 pub mod demand;
 
+mod check;
 mod config;
 mod drift;
 mod error;
@@ -31,6 +32,7 @@ mod experts;
 mod forecaster;
 mod gate;
 mod interval;
+mod lanes;
 mod mix;
 mod node;
 mod num;
