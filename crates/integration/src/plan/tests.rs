@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 mod ahead;
 mod giving_way;
+mod groups;
 mod judged;
 mod swing;
 mod upkeep;
