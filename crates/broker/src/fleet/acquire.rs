@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use plimsoll_core_types::{ModelId, Reason};
+use plimsoll_core_types::{EngineState, ModelId, Reason};
 
 use super::counters::Counted;
 use super::model::{Command, LoadFailure, Model, Phase};
@@ -19,6 +19,8 @@ pub(crate) struct Acquired {
     /// True when the request found it ready.
     pub(crate) warm: bool,
     _in_progress: Counted,
+    /// The same of those that are loaded together with it.
+    companions: Vec<Counted>,
 }
 
 /// Why no engine could be had.
@@ -49,7 +51,32 @@ impl Engines {
         within: Duration,
     ) -> Result<Acquired, AcquireError> {
         let late = || AcquireError::Late { model: model.id.clone(), within };
-        tokio::time::timeout(within, self.ready(model)).await.map_err(|_| late())?
+        tokio::time::timeout(within, self.all_ready(model)).await.map_err(|_| late())?
+    }
+
+    /// `model`, once all are ready that are loaded together with it: one is of no use without the
+    /// others.
+    async fn all_ready(&self, model: &Model) -> Result<Acquired, AcquireError> {
+        let others = self.companions(model);
+        if others.is_empty() {
+            return self.ready(model).await;
+        }
+        // They load at the same time, not one after the other.
+        let waiting = |other: &Arc<Model>| Counted::new(&other.counters, |c| &c.waiting);
+        let waiting: Vec<_> = others.iter().map(waiting).collect();
+        for other in &others {
+            if matches!(other.phase(), Phase::Stopped) {
+                self.demand(other).await?;
+            }
+        }
+        let mut acquired = self.ready(model).await?;
+        for other in &others {
+            let Acquired { warm, _in_progress, .. } = self.ready(other).await?;
+            acquired.warm &= warm;
+            acquired.companions.push(_in_progress);
+        }
+        drop(waiting);
+        Ok(acquired)
     }
 
     async fn ready(&self, model: &Model) -> Result<Acquired, AcquireError> {
@@ -65,7 +92,8 @@ impl Engines {
                     if warm && running.is_first_hit() {
                         self.note_warm_hit(model, &running);
                     }
-                    return Ok(Acquired { running, warm, _in_progress: in_progress });
+                    let companions = Vec::new();
+                    return Ok(Acquired { running, warm, _in_progress: in_progress, companions });
                 }
                 Phase::Failed(failure) if asked || self.pauses(model, &failure) => {
                     return Err(AcquireError::Load(failure));
@@ -126,12 +154,18 @@ impl Engines {
         count(model.spec().slots) - count(busy)
     }
 
-    /// Loads `model` since somebody who does not wait for it asks for that.
-    pub(crate) fn begin_load(model: &Model) {
-        let (priority, reason) = (model.spec().priority, Reason::Requested);
-        let load = Command::Load { priority, within: None, reason, demanded: false };
-        // Where its inbox is full, it has been told before.
-        let _ = model.commands.try_send(load);
+    /// Loads `model`, and all that are loaded with it, since somebody who does not wait for it asks
+    /// for that.
+    pub(crate) fn begin_load(&self, model: &Arc<Model>) {
+        for model in self.party(model) {
+            if model.phase().state() != EngineState::Stopped {
+                continue;
+            }
+            let (priority, reason) = (model.spec().priority, Reason::Requested);
+            let load = Command::Load { priority, within: None, reason, demanded: false };
+            // Where its inbox is full, it has been told before.
+            let _ = model.commands.try_send(load);
+        }
     }
 
     /// Loads another replica beside those that are all at work.

@@ -2,6 +2,7 @@
 
 mod acquire;
 mod apply;
+mod company;
 mod connections;
 mod counters;
 mod guards;
@@ -31,6 +32,7 @@ use plimsoll_core_types::ModelId;
 
 use crate::traffic_meter::TrafficMeter;
 pub(crate) use acquire::{AcquireError, Acquired};
+pub(crate) use company::Company;
 pub(crate) use connections::Connections;
 pub(crate) use guards::{Guarded, Guards};
 pub(crate) use loading::Loading;
@@ -103,6 +105,18 @@ impl Engines {
     /// Every model, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Model>> {
         self.models.load().values().cloned().collect()
+    }
+
+    /// `model`, and those that are loaded when it is.
+    pub(crate) fn party(&self, model: &Arc<Model>) -> Vec<Arc<Model>> {
+        std::iter::once(Arc::clone(model)).chain(self.companions(model)).collect()
+    }
+
+    /// Those that are loaded when `model` is.
+    fn companions(&self, model: &Model) -> Vec<Arc<Model>> {
+        let groups = self.world.company.groups();
+        let others = groups.loaded_with(&model.id).iter().filter(|id| **id != model.id);
+        others.filter_map(|id| self.model(id)).collect()
     }
 
     /// The models' names, separated by commas.

@@ -53,6 +53,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         EngineCommand { program },
         lasting,
     );
+    world.company.set_groups(config.groups.groups.clone());
     let world = Arc::new(world);
     let book = Book::new(Arc::clone(&world));
     let specs = specs(config, &budget);
@@ -109,7 +110,8 @@ fn lasting(config: &Config) -> Result<(Lasting, Vec<Given>), ServeError> {
 /// Answers may take long, and are not broken off lightly: idle models give way at once.
 fn plan(config: &Config, budget: ResourceVector) -> PlanConfig {
     let reserve = config.host.reserve;
-    PlanConfig { reserve, patience: PATIENCE, ..PlanConfig::new(budget) }
+    let groups = config.groups.groups.clone();
+    PlanConfig { reserve, patience: PATIENCE, groups, ..PlanConfig::new(budget) }
 }
 
 /// Those that the optimizer asks, beside the pool and the fleet.

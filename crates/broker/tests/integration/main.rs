@@ -4,6 +4,7 @@ mod demo;
 mod elsewhere;
 mod example;
 mod fake;
+mod groups;
 mod harness;
 mod leases;
 #[cfg(target_os = "linux")]
