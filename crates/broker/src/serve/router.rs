@@ -11,7 +11,7 @@ use axum::routing::{delete, get, post};
 use super::admin;
 use super::broker::Broker;
 use super::proxy::proxy;
-use crate::lease::api;
+use crate::lease::{api, list};
 use crate::openai::ApiError;
 
 /// Every path of the front.
@@ -28,7 +28,7 @@ pub(crate) fn router(broker: Arc<Broker>) -> Router {
         .route("/api/status", get(admin::status))
         .route("/api/why/{*id}", get(admin::why))
         .route("/api/events", get(admin::events))
-        .route("/v1/leases", get(api::list).post(api::create))
+        .route("/v1/leases", get(list::list).post(api::create))
         .route("/v1/leases/watch", get(api::watch))
         .route("/v1/leases/{id}", delete(api::release))
         .route("/v1/leases/{id}/renew", post(api::renew))
