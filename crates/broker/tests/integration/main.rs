@@ -1,5 +1,7 @@
 //! The binary as people and programs run it: real processes, real memory, real requests.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod demo;
 mod elsewhere;
 mod example;
