@@ -310,7 +310,7 @@ fn weigh(key: &AnswerKey, answer: &bytes::Bytes) -> u32 {
     u32::try_from(key.1.len() + answer.len() + ENTRY).unwrap_or(u32::MAX)
 }
 
-fn show(view: &mut View, event: Result<Event, broadcast::error::RecvError>) {
+fn show(view: &mut View, event: Result<Arc<Event>, broadcast::error::RecvError>) {
     match event {
         Ok(event) => view.event(&event),
         Err(broadcast::error::RecvError::Lagged(missed)) => {

@@ -32,7 +32,6 @@ use plimsoll_core_types::ModelId;
 
 use crate::traffic_meter::TrafficMeter;
 pub(crate) use acquire::{AcquireError, Acquired};
-pub(crate) use company::Company;
 pub(crate) use connections::Connections;
 pub(crate) use guards::{Guarded, Guards};
 pub(crate) use loading::Loading;
@@ -83,7 +82,7 @@ impl Engines {
                 model.set_spec(spec);
                 Arc::clone(model)
             } else {
-                let inherited = inherited.remove(&spec.id);
+                let inherited = inherited.remove(&spec.id).map(Box::new);
                 Arc::new(Model::start(self.as_measured(spec), &self.world, inherited))
             };
             (model.id.clone(), model)

@@ -55,8 +55,8 @@ enum Ending {
 }
 
 impl Task {
-    pub(super) async fn run(mut self, inherited: Option<Inherited>) {
-        if let Some(Inherited { lease, engine }) = inherited {
+    pub(super) async fn run(mut self, inherited: Option<Box<Inherited>>) {
+        if let Some(Inherited { lease, engine }) = inherited.map(|inherited| *inherited) {
             let seat = self.world.company.sit(&self.spec.load().id);
             if !Box::pin(self.under(Stay { lease, _seat: seat }, Some(engine))).await {
                 return;

@@ -1,6 +1,6 @@
 //! Who holds and who waits, page by page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -71,8 +71,7 @@ pub(crate) async fn list(
     let more = leases.len() > page.limit;
     leases.truncate(page.limit);
     let next = leases.last().filter(|_| more).map(|last| last.id);
-    let given: HashMap<LeaseId, _> =
-        broker.book.list().into_iter().map(|(given, id, expires)| (id, (given, expires))).collect();
+    let given = broker.book.among(&leases);
     let leases: Vec<_> =
         leases.iter().map(|lease| row(&broker, lease, given.get(&lease.id))).collect();
     Ok(Json(json!({
