@@ -44,6 +44,19 @@ impl Engines {
         model.counters.last_used.store(self.world.clock.now().as_nanos(), Ordering::Relaxed);
     }
 
+    /// An engine for `model` where it is loaded, with all that are loaded together with it.
+    pub(crate) fn warm(&self, model: &Model) -> Option<Acquired> {
+        let Phase::Ready(running) = model.phase() else { return None };
+        // One that belongs to a group needs a look at the others.
+        let alone = self.world.company.groups().loaded_with(&model.id).len() == 1;
+        (alone && running.was_hit()).then(|| Acquired {
+            running,
+            warm: true,
+            _in_progress: Counted::new(&model.counters, |c| &c.in_progress),
+            companions: Vec::new(),
+        })
+    }
+
     /// An engine for `model`, loaded first where it is not.
     pub(crate) async fn acquire(
         &self,

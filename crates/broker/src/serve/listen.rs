@@ -6,12 +6,11 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::broker::Broker;
-use super::router::router;
+use super::router::Answerer;
 use crate::tls::Tls;
 
 /// Connections that are open at the same time.
@@ -32,7 +31,7 @@ pub(crate) async fn serve(
     tls: Option<Arc<Tls>>,
     broker: Arc<Broker>,
 ) -> bool {
-    let service = TowerToHyperService::new(router(Arc::clone(&broker)));
+    let service = Answerer::new(Arc::clone(&broker));
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = http1::Builder::new();
