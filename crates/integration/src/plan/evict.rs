@@ -107,8 +107,8 @@ impl Planner {
     ) -> Option<Victims<'a>> {
         let weighed: Vec<_> = draft.resident().map(|engine| self.weigh(engine, draft)).collect();
         let stays = |engine: &EngineSnapshot| {
-            let works = !is_idle(engine) && !(even_at_work && has_paid(engine, draft));
-            works || is_suspect(engine) || self.is_protected(engine, draft)
+            let may_end = is_idle(engine) || even_at_work && has_paid(engine, draft);
+            !may_end || is_suspect(engine) || self.is_protected(engine, draft)
         };
         // Those that stay are shown as well: their groups stay with them.
         let candidates: Vec<_> = weighed
