@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::front::SOURCE;
+use crate::openai::SOURCE;
 use crate::tls::Trust;
 
 /// Answers larger than this are cut off with an error.

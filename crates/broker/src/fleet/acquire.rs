@@ -19,8 +19,8 @@ pub(crate) struct Acquired {
     /// True when the request found it ready.
     pub(crate) warm: bool,
     _in_progress: Counted,
-    /// The same of those that are loaded together with it.
-    companions: Vec<Counted>,
+    /// Those that are loaded together with it.
+    companions: Vec<Acquired>,
 }
 
 /// Why no engine could be had.
@@ -84,9 +84,9 @@ impl Engines {
         }
         let mut acquired = self.ready(model).await?;
         for other in &others {
-            let Acquired { warm, _in_progress, .. } = self.ready(other).await?;
-            acquired.warm &= warm;
-            acquired.companions.push(_in_progress);
+            let companion = self.ready(other).await?;
+            acquired.warm &= companion.warm;
+            acquired.companions.push(companion);
         }
         drop(waiting);
         Ok(acquired)

@@ -118,15 +118,6 @@ impl Engines {
         others.filter_map(|id| self.model(id)).collect()
     }
 
-    /// The models' names, separated by commas.
-    pub(crate) fn names(&self) -> String {
-        self.models.load().keys().map(ModelId::as_str).collect::<Vec<_>>().join(", ")
-    }
-
-    pub(crate) fn ids(&self) -> Vec<ModelId> {
-        self.models.load().keys().cloned().collect()
-    }
-
     /// Forgets every model, and ends every engine that would not end with this process.
     pub(crate) fn abandon(&self) {
         self.models.store(Arc::default());

@@ -262,10 +262,9 @@ impl Book {
         let asked: HashSet<LeaseId> = leases.iter().map(|lease| lease.id).collect();
         let held = self.held.lock();
         let found = held.iter().filter(|(_, held)| asked.contains(&held.resource.id()));
-        let told = |(number, held): (&u128, &Box<Held>)| {
-            (held.resource.id(), (held.told(*number), held.expires))
-        };
-        found.map(told).collect()
+        found
+            .map(|(number, held)| (held.resource.id(), (held.told(*number), held.expires)))
+            .collect()
     }
 
     /// Ends what has expired, and what was held by processes that have ended.

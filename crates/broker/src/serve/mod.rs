@@ -28,7 +28,12 @@ use crate::output::{complain, line};
 use crate::tls::{Tls, TlsError};
 use crate::{FAILED, USAGE};
 pub(crate) use assemble::capacity as host_capacity;
+pub(crate) use assemble::{Foundation, build};
 pub(crate) use broker::Broker;
+pub(crate) use listen::serve as listen;
+pub(crate) use proxy::proxy;
+pub(crate) use router::Answerer;
+pub(crate) use upkeep::{note, note_waiters};
 
 /// What `serve` can be told.
 #[derive(Args, Clone, Debug)]
@@ -127,9 +132,10 @@ async fn until_stopped(args: &ServeArgs, config: Config) -> Result<(), ServeErro
     drop(config);
     let events = (!args.quiet).then(|| tokio::spawn(upkeep::print_events(Arc::clone(&broker))));
     let signals = tokio::spawn(stop_on_signal(Arc::clone(&broker)));
+    let answerer = Answerer::new(Arc::clone(&broker));
     // On this thread, which passes no request on and so delays none.
     let drained = tokio::select! {
-        drained = listen::serve(listener, tls, Arc::clone(&broker)) => drained,
+        drained = listen::serve(listener, tls, Arc::clone(&broker), answerer) => drained,
         never = upkeep::run(Arc::clone(&broker)) => match never {},
     };
     if !drained {

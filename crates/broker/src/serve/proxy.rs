@@ -23,8 +23,7 @@ use super::broker::Broker;
 use super::relay::{Hold, Relay};
 use super::settings::{Route, Settings};
 use crate::fleet::{AcquireError, LoadFailure, Model};
-use crate::front::SOURCE;
-use crate::openai::ApiError;
+use crate::openai::{ApiError, SOURCE};
 use crate::traffic_meter::Ended;
 
 /// An engine that breaks off before its answer begins is tried anew this often.
@@ -67,7 +66,7 @@ pub(super) fn is_proxied<B>(request: &Request<B>) -> bool {
 }
 
 /// Passes a request on to the engine of its model.
-pub(super) async fn proxy<B>(broker: Arc<Broker>, request: Request<B>) -> Response
+pub(crate) async fn proxy<B>(broker: Arc<Broker>, request: Request<B>) -> Response
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
 {

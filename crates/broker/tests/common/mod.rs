@@ -124,13 +124,15 @@ pub(crate) fn send(
 ) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let extra: String =
-        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    let text = format!(
+    let mut text = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n{extra}\r\n{body}"
+         content-type: application/json\r\ncontent-length: {length}\r\n"
     );
+    for (name, value) in headers {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    text.extend(["\r\n", body]);
     stream.write_all(text.as_bytes())?;
     Ok(stream)
 }
