@@ -164,14 +164,14 @@ pub(crate) fn pause(time: Duration) {
     let _ = never.recv_timeout(time);
 }
 
-/// Looks until `holds`, for `within`; what was seen last, and whether it held.
+/// Looks every so often until `holds`, for `within`; what was seen last, and whether it held.
 pub(crate) fn wait_for<T>(
+    every: Duration,
     within: Duration,
     look: impl Fn() -> T,
     holds: impl Fn(&T) -> bool,
 ) -> (T, bool) {
-    const EVERY: Duration = Duration::from_millis(20);
-    let mut left = within.as_millis() / EVERY.as_millis();
+    let mut left = within.as_millis() / every.as_millis();
     loop {
         let seen = look();
         let held = holds(&seen);
@@ -179,6 +179,6 @@ pub(crate) fn wait_for<T>(
             return (seen, held);
         }
         left -= 1;
-        pause(EVERY);
+        pause(every);
     }
 }

@@ -5,11 +5,15 @@ use std::net::TcpStream;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 
 pub(crate) use crate::common::{Answer, plimsoll};
 use crate::common::{PATIENCE, Served, receive, send, serve, wait_for};
+
+/// How often it is looked again whether something has happened.
+const EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the binary runs");
@@ -146,7 +150,7 @@ pub(crate) fn eventually<T: std::fmt::Debug>(
     look: impl Fn() -> T,
     holds: impl Fn(&T) -> bool,
 ) -> T {
-    let (seen, held) = wait_for(PATIENCE, look, holds);
+    let (seen, held) = wait_for(EVERY, PATIENCE, look, holds);
     assert!(held, "not in time: {what}; last seen {seen:?}");
     seen
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::common::{self, Served, receive, send, serve};
-pub(crate) use crate::common::{pause, signal_to, wait_for};
+pub(crate) use crate::common::{pause, signal_to};
 
 /// A folder with a config, in which one broker after another runs.
 pub(crate) struct Place {
@@ -144,6 +144,15 @@ pub(crate) fn call(address: SocketAddr, method: &str, path: &str, body: &str) ->
         Err(_) if *status > 0 && head.contains("text/") => Answer::Whole(*status, Value::Null),
         _ => Answer::Nonsense(format!("{answer:?}")),
     }
+}
+
+/// Looks until `holds`, for `within`; what was seen last, and whether it held.
+pub(crate) fn wait_for<T>(
+    within: Duration,
+    look: impl Fn() -> T,
+    holds: impl Fn(&T) -> bool,
+) -> (T, bool) {
+    common::wait_for(Duration::from_millis(20), within, look, holds)
 }
 
 /// A plain generator of random numbers (Knuth's MMIX constants).
