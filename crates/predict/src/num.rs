@@ -1,7 +1,5 @@
 //! Small arithmetic that several algorithms share.
 
-use serde::{Deserialize, Serialize};
-
 /// The larger of two numbers; unlike `f32::max`, one instruction, since neither is ever not a number.
 #[inline]
 pub(crate) const fn larger(a: f32, b: f32) -> f32 {
@@ -89,27 +87,6 @@ pub(crate) fn exp_below_one(x: f32) -> f32 {
     f32::from_bits(series.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
-/// A number to eight bits of precision and the range of `f32` (the format known as bfloat16), in
-/// half the room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Brief(u16);
-
-impl Brief {
-    #[inline]
-    pub(crate) const fn new(value: f32) -> Self {
-        // Half of the last kept bit is added, which rounds; the cut keeps that from reaching
-        // infinity.
-        let bits = smaller(larger(value, -3.3e38), 3.3e38).to_bits();
-        Self((bits.wrapping_add(0x8000) >> 16) as u16)
-    }
-
-    #[inline]
-    pub(crate) const fn get(self) -> f32 {
-        f32::from_bits((self.0 as u32) << 16)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,15 +117,5 @@ mod tests {
         assert_eq!(sum(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0]), 63.0);
         assert_eq!(dot(&[1.0; 12], &[0.5; 12]), 6.0);
         assert_eq!([share(1, 0.02), share(10, 0.02), share(50, 0.02)], [1.0, 0.1, 0.02]);
-    }
-
-    #[test]
-    fn brief_numbers_are_near() {
-        for value in [0.0, 1.0, -1.0, 3.3, -1e-30, 1e30, 12345.678, f32::MAX, f32::MIN] {
-            let near = Brief::new(value).get();
-            assert!(near.is_finite());
-            let bound = value.abs() / 200.0;
-            assert!((near - value.clamp(-3.3e38, 3.3e38)).abs() <= bound, "{value}: {near}");
-        }
     }
 }

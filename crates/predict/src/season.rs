@@ -92,8 +92,12 @@ impl SeasonFinder {
                     *sum = *sum + now * four(&values, back + 4 * part);
                 }
             }
-            let sums = sums.into_iter().flat_map(Four::array);
-            for (product, sum) in products.iter_mut().zip(sums) {
+            let (parts, rest) = products.as_chunks_mut::<4>();
+            let last = sums.get(parts.len()).map_or([0.0; 4], |sum| sum.array());
+            for (part, sum) in parts.iter_mut().zip(sums) {
+                *part = (Four::new(*part) * faded + sum).array();
+            }
+            for (product, sum) in rest.iter_mut().zip(last) {
                 *product = faded * *product + sum;
             }
         }
@@ -283,5 +287,5 @@ fn reverse(to: &mut [f32], from: &[f32]) {
 /// Four values from `at` on.
 #[inline]
 fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
-    Four::new(std::array::from_fn(|k| values[at + k]))
+    Four::new(values[at..].first_chunk().copied().unwrap_or_default())
 }
