@@ -351,6 +351,7 @@ mod tests {
     #[test]
     fn registers_do_what_is_done_one_by_one() {
         let (a, b) = (Four::new(A), Four::new(B));
+        assert_eq!(a.array(), plain::array(plain::new(A)));
         assert_eq!((a + b).array(), plain::add(A, B));
         assert_eq!((a - b).array(), plain::sub(A, B));
         assert_eq!((a * b).array(), plain::mul(A, B));

@@ -144,8 +144,7 @@ impl Node {
 
     fn bare(place: usize, ahead: usize) -> Self {
         let far = place >= FAR;
-        let waiting = SLOTS[place] - 1;
-        let stride = if far { ahead.div_ceil(waiting).max(1) } else { 1 };
+        let stride = if far { stride(ahead, SLOTS[place] - 1) } else { 1 };
         Self {
             reach: Reach::new(ahead),
             far,
@@ -348,4 +347,20 @@ impl Node {
 const fn one_of(rare: u8, step: u64) -> bool {
     const GOLDEN: u32 = 0x9e37_79b9;
     rare == 0 || (step as u32).wrapping_mul(GOLDEN) >> (32 - rare) == 0
+}
+
+/// Steps between forecasts of a far horizon, of which no more than `waiting` may wait. It has no
+/// divisor in common with the horizon, which is the season or a part of it: otherwise the same few
+/// phases would be all that is ever scored.
+const fn stride(ahead: usize, waiting: usize) -> usize {
+    let mut stride = ahead.div_ceil(waiting);
+    while common(stride, ahead) > 1 {
+        stride += 1;
+    }
+    stride
+}
+
+/// The greatest common divisor.
+const fn common(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common(b, a % b) }
 }

@@ -55,8 +55,8 @@ pub(crate) fn dot<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
 pub(crate) fn ln_near(x: f32) -> f32 {
     let bits = x.to_bits();
     // The mantissa, from three quarters to one and a half, and the exponent that belongs to it.
-    let exponent = (bits.wrapping_sub(0x3f40_0000) as i32) >> 23;
-    let mantissa = f32::from_bits(bits.wrapping_sub((exponent as u32) << 23));
+    let exponent = bits.wrapping_sub(0x3f40_0000).cast_signed() >> 23;
+    let mantissa = f32::from_bits(bits.wrapping_sub(exponent.cast_unsigned() << 23));
     // ln((1 + t) / (1 - t)) = 2 (t + t³/3 + t⁵/5 + …)
     let t = (mantissa - 1.0) / (mantissa + 1.0);
     let square = t * t;

@@ -186,7 +186,7 @@ impl SeasonFinder {
     fn comb(&self, lag: usize) -> f32 {
         let most = ((self.seen as usize).saturating_sub(SHORTEST)).min(self.products.len());
         let teeth = (most / lag).clamp(1, 4);
-        (1..=teeth).map(|k| self.correlation(k * lag)).sum::<f32>() / teeth as f32
+        (1..=teeth).map(|k| smaller(self.correlation(k * lag), 1.0)).sum::<f32>() / teeth as f32
     }
 
     /// The season, where one stands out.
@@ -213,13 +213,14 @@ impl SeasonFinder {
             trough = trough.min(here);
             let peak = lag >= SHORTEST && here >= before && here > after;
             let strong = here > LEAST.max(2.0 / self.pairs(lag).sqrt());
-            // A longer season must be clearly better than a shorter one.
+            // A longer season must be clearly better than a shorter one. Above one, which a lag of
+            // which few pairs are known may reach, is no better than one.
             if peak
                 && strong
                 && here - trough > PROMINENCE
-                && best.is_none_or(|(_, known)| here > known + 0.1)
+                && best.is_none_or(|(_, known)| smaller(here, 1.0) > known + 0.1)
             {
-                best = Some((lag, here));
+                best = Some((lag, smaller(here, 1.0)));
             }
             (before, here) = (here, after);
         }

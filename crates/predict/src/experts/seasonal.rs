@@ -308,8 +308,7 @@ impl Seasonal {
             cycles += 1;
             sum += self.cycle_ago(ahead, season, cycles);
         }
-        const PARTS: [f32; 5] = [0.0, 1.0, 0.5, 1.0 / 3.0, 0.25];
-        (cycles > 0).then(|| sum * PARTS[cycles])
+        (cycles > 0).then(|| sum / cycles as f32)
     }
 
     /// The coarse profile, by straight lines between the middles of its bins.
