@@ -21,7 +21,7 @@ pub(crate) struct Drift {
 }
 
 impl Drift {
-    pub(crate) fn check(&self, threshold: f32) -> Checked {
+    pub(crate) fn check(self, threshold: f32) -> Checked {
         check::within("drift.above", &[self.above], 0.0, threshold)?;
         check::within("drift.below", &[self.below], 0.0, threshold)
     }

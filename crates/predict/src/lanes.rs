@@ -17,21 +17,27 @@ use std::ops::{Add, Div, Mul, Sub};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Four(kind::Inner);
 
+/// Four numbers in sixteen bits each, the first in the lowest bits of the first half.
+pub(crate) type Brief = [u32; 2];
+
 /// Twelve numbers: the experts, or the levels.
 pub(crate) type Twelve = [Four; 3];
 
 /// The twelve numbers of an array.
 #[inline]
 pub(crate) fn twelve(values: &[f32; 12]) -> Twelve {
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = *values;
-    [Four::new([a, b, c, d]), Four::new([e, f, g, h]), Four::new([i, j, k, l])]
+    let (parts, _) = values.as_chunks::<4>();
+    each(|part| Four::new(parts[part]))
 }
 
 /// Twelve numbers as an array.
 #[inline]
 pub(crate) fn array(of: Twelve) -> [f32; 12] {
-    let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = of.map(Four::array);
-    [a, b, c, d, e, f, g, h, i, j, k, l]
+    let mut values = [0.0; 12];
+    for (to, from) in values.as_chunks_mut::<4>().0.iter_mut().zip(of) {
+        *to = from.array();
+    }
+    values
 }
 
 /// Their sum.
@@ -101,6 +107,19 @@ impl Four {
     #[inline]
     pub(crate) fn above(self, other: Self) -> Self {
         Self(kind::above(self.0, other.0))
+    }
+
+    /// Four numbers of eight bits of precision and the range of `f32` (the format known as bfloat16).
+    #[inline]
+    pub(crate) fn from_brief(brief: Brief) -> Self {
+        Self(kind::from_brief(brief))
+    }
+
+    /// The nearest such numbers.
+    #[inline]
+    pub(crate) fn brief(self) -> Brief {
+        // Rounded by half of the last bit that is kept; the cut keeps that from reaching infinity.
+        kind::brief(self.cut(-3.3e38, 3.3e38).0)
     }
 
     /// Four numbers, to whose exponents the lowest bits of `by` are added.
@@ -186,8 +205,9 @@ mod sse {
 
     use std::arch::x86_64::{
         __m128, _mm_add_epi32, _mm_add_ps, _mm_and_ps, _mm_castps_si128, _mm_castsi128_ps,
-        _mm_cmpgt_ps, _mm_div_ps, _mm_loadu_ps, _mm_max_ps, _mm_min_ps, _mm_mul_ps, _mm_set1_ps,
-        _mm_slli_epi32, _mm_sqrt_ps, _mm_storeu_ps, _mm_sub_ps,
+        _mm_cmpgt_ps, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_div_ps, _mm_loadu_ps, _mm_max_ps,
+        _mm_min_ps, _mm_mul_ps, _mm_packs_epi32, _mm_set1_epi32, _mm_set1_ps, _mm_setzero_si128,
+        _mm_slli_epi32, _mm_sqrt_ps, _mm_srai_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpacklo_epi16,
     };
 
     pub(super) type Inner = __m128;
@@ -238,6 +258,28 @@ mod sse {
     }
 
     #[inline]
+    pub(super) fn from_brief([low, high]: super::Brief) -> Inner {
+        let bits = u64::from(low) | u64::from(high) << 32;
+        // SAFETY: x86-64 always has SSE2, which is all that this needs.
+        unsafe {
+            let bits = _mm_cvtsi64_si128(bits.cast_signed());
+            _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), bits))
+        }
+    }
+
+    #[inline]
+    pub(super) fn brief(of: Inner) -> super::Brief {
+        // SAFETY: x86-64 always has SSE2, which is all that this needs.
+        let bits = unsafe {
+            let rounded = _mm_add_epi32(_mm_castps_si128(of), _mm_set1_epi32(0x8000));
+            // With the sign, so that nothing is beyond what sixteen bits hold.
+            let upper = _mm_srai_epi32::<16>(rounded);
+            _mm_cvtsi128_si64(_mm_packs_epi32(upper, upper)).cast_unsigned()
+        };
+        [bits as u32, (bits >> 32) as u32]
+    }
+
+    #[inline]
     pub(super) fn raise(of: Inner, by: Inner) -> Inner {
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
         unsafe {
@@ -278,6 +320,17 @@ mod plain {
     of_two!(raise = |of, by| f32::from_bits(of.to_bits().wrapping_add(by.to_bits() << 23)));
 
     #[inline]
+    pub(super) fn from_brief([low, high]: super::Brief) -> Inner {
+        [low << 16, low & 0xffff_0000, high << 16, high & 0xffff_0000].map(f32::from_bits)
+    }
+
+    #[inline]
+    pub(super) fn brief(of: Inner) -> super::Brief {
+        let [a, b, c, d] = of.map(|value| value.to_bits().wrapping_add(0x8000) >> 16);
+        [a | b << 16, c | d << 16]
+    }
+
+    #[inline]
     pub(super) fn abs(of: Inner) -> Inner {
         of.map(f32::abs)
     }
@@ -298,6 +351,7 @@ mod tests {
     #[test]
     fn registers_do_what_is_done_one_by_one() {
         let (a, b) = (Four::new(A), Four::new(B));
+        assert_eq!(a.array(), plain::array(plain::new(A)));
         assert_eq!((a + b).array(), plain::add(A, B));
         assert_eq!((a - b).array(), plain::sub(A, B));
         assert_eq!((a * b).array(), plain::mul(A, B));
@@ -309,8 +363,21 @@ mod tests {
         assert_eq!(a.abs().sqrt().array(), plain::sqrt(plain::abs(A)));
         let powers = [12_582_912.0, 12_582_913.0, 12_582_900.0, 12_582_912.0];
         assert_eq!(Four::new(B).raise(Four::new(powers)).array(), plain::raise(B, powers));
+        assert_eq!(a.brief(), plain::brief(A));
+        assert_eq!(Four::from_brief(b.brief()).array(), plain::from_brief(plain::brief(B)));
         assert_eq!((a * 2.0).array(), A.map(|value| value * 2.0));
         assert_eq!(a.cut(-1.0, 1.0).array(), [1.0, -1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn brief_numbers_are_near() {
+        for value in [0.0, 1.0, -1.0, 3.3, -1e-30, 1e30, 12345.678, f32::MAX, f32::MIN] {
+            let near = Four::from_brief(Four::new([value, 0.0, -value, 1.0]).brief()).array();
+            let cut = value.clamp(-3.3e38, 3.3e38);
+            for (near, exact) in near.into_iter().zip([cut, 0.0, -cut, 1.0]) {
+                assert!((near - exact).abs() <= exact.abs() / 200.0, "{exact}: {near}");
+            }
+        }
     }
 
     #[test]

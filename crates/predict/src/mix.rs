@@ -161,7 +161,7 @@ mod tests {
         let prior = [1.0; COUNT];
         let mut mix = Mix::new(&prior);
         for step in 0..2000_u32 {
-            let said = each(|k| ((step * (k as u32 + 1)) as f32 * 0.37).sin());
+            let said = std::array::from_fn(|k| ((step * (k as u32 + 1)) as f32 * 0.37).sin());
             let given = mix.combine(&said);
             mix.learn(&said, given, truth(step, &said), against, &prior);
         }

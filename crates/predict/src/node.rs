@@ -3,19 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
-use crate::experts::{COUNT, Predictions, index};
+use crate::experts::{COUNT, Predictions, Reach, index};
 use crate::interval::{Pace, Tails};
+use crate::lanes::{self, Brief, Four, array, twelve};
 use crate::mix::{Against, Mix};
-use crate::num::{Brief, each};
+use crate::num::each;
 use crate::score::{Losses, Shadow};
 use crate::stack::Stack;
 
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
-/// Of one in 2^… of these the stack learns.
-const RARE: [u8; NODES] = [0, 1, 2, 0, 0];
+const SLOTS: [usize; NODES] = [2, 5, 8, 13, 19];
+/// Of each near horizon, the forecast of one step in 2^… is noted, and that of one in 2^… is learnt
+/// by the stack: what is said of neighbouring steps is nearly the same where they are far.
+const NOTED: [u8; NODES] = [0, 0, 1, 0, 0];
+const FITTED: [u8; NODES] = [0, 1, 2, 0, 0];
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
@@ -32,7 +35,7 @@ const FAR_PRIOR: Predictions = {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Node {
-    pub(crate) ahead: usize,
+    pub(crate) reach: Reach,
     far: bool,
     /// A forecast is noted at each so manyth step; the next one after so many.
     stride: u16,
@@ -40,8 +43,10 @@ pub(crate) struct Node {
     /// Where the oldest forecast that waits is, and how many do.
     oldest: u8,
     waiting: u8,
-    /// The stack learns of one in 2^`rare` of what is settled.
-    rare: u8,
+    /// Of a near horizon, the forecast of one step in 2^`noted` is noted, and that of one in
+    /// 2^`fitted` is learnt by the stack.
+    noted: u8,
+    fitted: u8,
     pace: Pace,
     mix: Mix,
     stack: Stack,
@@ -53,16 +58,14 @@ pub(crate) struct Node {
 /// A forecast that waits for its truth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Slot {
-    /// What the experts said, from the last value, which is the last one's and left out.
-    said: [Brief; COUNT - 1],
-    /// The step that it is of and which shadow stood in, see [`mark`].
-    mark: u16,
-    /// The ends of the 95% interval that was given out, from the point that was.
-    low: Brief,
-    high: Brief,
+    /// What the experts said, from the last value. In that one's own place, the sixteen bits of the
+    /// last, are the step that it is of and which shadow stood in (see [`STEP`]).
+    said: [Brief; 3],
     last: f32,
     /// What the mixture said.
     point: f32,
+    /// The ends of the 95% interval that was given out, from the point that was: half a [`Brief`].
+    ends: u32,
 }
 
 /// The lowest bits of a step tell it from all others for which a forecast may wait: twice as many
@@ -72,9 +75,35 @@ const NAIVE: u16 = 1 << 14;
 const SEASONAL: u16 = 1 << 15;
 
 impl Slot {
+    fn new(said: &Predictions, point: f32, (low, high): (f32, f32), mark: u16) -> Self {
+        let last = said[index::LAST];
+        let said = twelve(said);
+        let mut said = said.map(|said| (said - Four::all(last)).brief());
+        said[2][1] = said[2][1] & 0xffff | u32::from(mark) << 16;
+        let [ends, _] = Four::new([low, high, 0.0, 0.0]).brief();
+        Self { said, last, point, ends }
+    }
+
+    const fn mark(&self) -> u16 {
+        (self.said[2][1] >> 16) as u16
+    }
+
+    /// What the experts said.
+    fn said(&self) -> Predictions {
+        let last = Four::all(self.last);
+        let mut said = array(lanes::each(|part| Four::from_brief(self.said[part]) + last));
+        said[index::LAST] = self.last;
+        said
+    }
+
+    fn ends(&self) -> (f32, f32) {
+        let [low, high, ..] = Four::from_brief([self.ends, 0]).array();
+        (low, high)
+    }
+
     /// What was given out.
     fn given(&self, said: &Predictions) -> f32 {
-        match self.mark & !STEP {
+        match self.mark() & !STEP {
             NAIVE => self.last,
             SEASONAL => said[index::SEASONAL_NAIVE],
             _ => self.point,
@@ -83,17 +112,17 @@ impl Slot {
 
     /// By how many steps it is late at `step`; none where it is of a step to come.
     const fn late(&self, step: u64) -> Option<u16> {
-        let late = (step as u16).wrapping_sub(self.mark) & STEP;
+        let late = (step as u16).wrapping_sub(self.mark()) & STEP;
         if late <= STEP / 2 { Some(late) } else { None }
     }
 
     fn check(&self) -> Checked {
         check::values("slots.last", &[self.last])?;
         check::values("slots.point", &[self.point])?;
+        let (low, high) = self.ends();
         // As wide as the widest tail of the largest errors.
-        check::within("slots.low", &[self.low.get()], f32::MIN, f32::MAX)?;
-        check::within("slots.high", &[self.high.get()], f32::MIN, f32::MAX)?;
-        check::values("slots.said", &self.said.map(Brief::get))
+        check::within("slots.ends", &[low, high], f32::MIN, f32::MAX)?;
+        check::values("slots.said", &self.said())
     }
 }
 
@@ -115,16 +144,16 @@ impl Node {
 
     fn bare(place: usize, ahead: usize) -> Self {
         let far = place >= FAR;
-        let waiting = SLOTS[place] - 1;
-        let stride = ahead.div_ceil(waiting).max(1);
+        let stride = if far { stride(ahead, SLOTS[place] - 1) } else { 1 };
         Self {
-            ahead,
+            reach: Reach::new(ahead),
             far,
             stride: stride as u16,
             rest: 0,
             oldest: 0,
             waiting: 0,
-            rare: RARE[place],
+            noted: NOTED[place],
+            fitted: FITTED[place],
             pace: Pace::new(ahead, (ahead / stride) as u32, far),
             mix: Mix::new(if far { &FAR_PRIOR } else { &NEAR_PRIOR }),
             stack: Stack::new(),
@@ -134,14 +163,21 @@ impl Node {
         }
     }
 
-    /// Lets a step pass; true when a forecast is to be noted after it.
-    pub(crate) const fn is_due(&mut self) -> bool {
+    /// Lets `step` pass; true when a forecast is to be noted after it.
+    pub(crate) const fn is_due(&mut self, step: u64) -> bool {
+        if !self.far {
+            return one_of(self.noted, step);
+        }
         if self.rest > 0 {
             self.rest -= 1;
             return false;
         }
         self.rest = self.stride - 1;
         true
+    }
+
+    pub(crate) const fn ahead(&self) -> usize {
+        self.reach.ahead
     }
 
     pub(crate) const fn weights(&self) -> &Predictions {
@@ -176,17 +212,8 @@ impl Node {
             Some(Shadow::Naive) => NAIVE,
             Some(Shadow::Seasonal) => SEASONAL,
         };
-        let (low, high) = self.tails.ends(factor);
-        let last = said[index::LAST];
-        let due = (step as u16).wrapping_add(self.ahead as u16);
-        self.push(Slot {
-            said: brief(said, last),
-            mark: due & STEP | shadow,
-            low: Brief::new(low),
-            high: Brief::new(high),
-            last,
-            point,
-        });
+        let due = (step as u16).wrapping_add(self.ahead() as u16) & STEP;
+        self.push(Slot::new(said, point, self.tails.ends(factor), due | shadow));
     }
 
     fn push(&mut self, slot: Slot) {
@@ -231,31 +258,19 @@ impl Node {
         nearer: Option<&Predictions>,
     ) -> Option<Outcome> {
         let slot = self.take(step)?;
-        let Slot { last, point, low, high, .. } = slot;
-        let mut said = [last; COUNT];
-        for (all, said) in said.iter_mut().zip(slot.said) {
-            *all += said.get();
-        }
+        let (said, point, (low, high)) = (slot.said(), slot.point, slot.ends());
         let error = truth - slot.given(&said);
         let usual = self.tails.scale();
         self.losses.learn(truth, point, &said);
         let against = if self.far { Against::Expert } else { Against::Combination };
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
-        if self.fits_now(step) {
+        if one_of(self.fitted, step) {
             self.stack.learn(&said, truth);
         }
-        self.losses.learn_interval(error, low.get(), high.get());
-        let missed = [error < low.get(), error > high.get()];
+        self.losses.learn_interval(error, low, high);
+        let missed = [error < low, error > high];
         self.tails.learn(error, factor, missed, self.pace);
         Some(Outcome { error, usual })
-    }
-
-    /// Whether the stack learns of `step`: at each of the nearest horizon, at every other one of the
-    /// next, at each fourth of the one after that; neighbouring steps say nearly the same there. The
-    /// fractions of the golden ratio's multiples are as even over any season as over time.
-    const fn fits_now(&self, step: u64) -> bool {
-        const GOLDEN: u32 = 0x9e37_79b9;
-        self.rare == 0 || (step as u32).wrapping_mul(GOLDEN) >> (32 - self.rare) == 0
     }
 
     /// Few forecasts of a far horizon are ever scored, so that it begins from what holds at the
@@ -304,10 +319,11 @@ impl Node {
     /// Whether it may be state of the horizon in place `place`, `ahead` steps.
     pub(crate) fn check(&self, place: usize, ahead: usize) -> Checked {
         let fresh = Self::bare(place, ahead);
-        ensure("nodes.ahead", self.ahead == ahead)?;
+        ensure("nodes.reach", self.reach == fresh.reach)?;
         ensure("nodes.far", self.far == fresh.far)?;
         ensure("nodes.stride", self.stride == fresh.stride)?;
-        ensure("nodes.rare", self.rare == fresh.rare)?;
+        ensure("nodes.noted", self.noted == fresh.noted)?;
+        ensure("nodes.fitted", self.fitted == fresh.fitted)?;
         ensure("nodes.pace", self.pace == fresh.pace)?;
         ensure("nodes.rest", self.rest < self.stride)?;
         ensure("nodes.slots", self.slots.len() == SLOTS[place])?;
@@ -326,11 +342,25 @@ impl Node {
     }
 }
 
-/// What was said, from `last`.
-fn brief(said: &Predictions, last: f32) -> [Brief; COUNT - 1] {
-    let mut all = [Brief::default(); COUNT - 1];
-    for (brief, said) in all.iter_mut().zip(said) {
-        *brief = Brief::new(said - last);
+/// True for one in 2^`rare` steps, those for `rare + 1` among those for `rare`. The fractions of the
+/// golden ratio's multiples are even over the phases of any season, and over time.
+const fn one_of(rare: u8, step: u64) -> bool {
+    const GOLDEN: u32 = 0x9e37_79b9;
+    rare == 0 || (step as u32).wrapping_mul(GOLDEN) >> (32 - rare) == 0
+}
+
+/// Steps between forecasts of a far horizon, of which no more than `waiting` may wait. It has no
+/// divisor in common with the horizon, which is the season or a part of it: otherwise the same few
+/// phases would be all that is ever scored.
+const fn stride(ahead: usize, waiting: usize) -> usize {
+    let mut stride = ahead.div_ceil(waiting);
+    while common(stride, ahead) > 1 {
+        stride += 1;
     }
-    all
+    stride
+}
+
+/// The greatest common divisor.
+const fn common(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common(b, a % b) }
 }

@@ -1,7 +1,5 @@
 //! Small arithmetic that several algorithms share.
 
-use serde::{Deserialize, Serialize};
-
 /// The larger of two numbers; unlike `f32::max`, one instruction, since neither is ever not a number.
 #[inline]
 pub(crate) const fn larger(a: f32, b: f32) -> f32 {
@@ -57,8 +55,8 @@ pub(crate) fn dot<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
 pub(crate) fn ln_near(x: f32) -> f32 {
     let bits = x.to_bits();
     // The mantissa, from three quarters to one and a half, and the exponent that belongs to it.
-    let exponent = (bits.wrapping_sub(0x3f40_0000) as i32) >> 23;
-    let mantissa = f32::from_bits(bits.wrapping_sub((exponent as u32) << 23));
+    let exponent = bits.wrapping_sub(0x3f40_0000).cast_signed() >> 23;
+    let mantissa = f32::from_bits(bits.wrapping_sub(exponent.cast_unsigned() << 23));
     // ln((1 + t) / (1 - t)) = 2 (t + t³/3 + t⁵/5 + …)
     let t = (mantissa - 1.0) / (mantissa + 1.0);
     let square = t * t;
@@ -87,27 +85,6 @@ pub(crate) fn exp_below_one(x: f32) -> f32 {
                     * (0.240_226_5
                         + part * (0.055_504_1 + part * (0.009_618_1 + part * 0.001_333_4))));
     f32::from_bits(series.to_bits().wrapping_add(shifted.to_bits() << 23))
-}
-
-/// A number to eight bits of precision and the range of `f32` (the format known as bfloat16), in
-/// half the room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Brief(u16);
-
-impl Brief {
-    #[inline]
-    pub(crate) const fn new(value: f32) -> Self {
-        // Half of the last kept bit is added, which rounds; the cut keeps that from reaching
-        // infinity.
-        let bits = smaller(larger(value, -3.3e38), 3.3e38).to_bits();
-        Self((bits.wrapping_add(0x8000) >> 16) as u16)
-    }
-
-    #[inline]
-    pub(crate) const fn get(self) -> f32 {
-        f32::from_bits((self.0 as u32) << 16)
-    }
 }
 
 #[cfg(test)]
@@ -140,15 +117,5 @@ mod tests {
         assert_eq!(sum(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0]), 63.0);
         assert_eq!(dot(&[1.0; 12], &[0.5; 12]), 6.0);
         assert_eq!([share(1, 0.02), share(10, 0.02), share(50, 0.02)], [1.0, 0.1, 0.02]);
-    }
-
-    #[test]
-    fn brief_numbers_are_near() {
-        for value in [0.0, 1.0, -1.0, 3.3, -1e-30, 1e30, 12345.678, f32::MAX, f32::MIN] {
-            let near = Brief::new(value).get();
-            assert!(near.is_finite());
-            let bound = value.abs() / 200.0;
-            assert!((near - value.clamp(-3.3e38, 3.3e38)).abs() <= bound, "{value}: {near}");
-        }
     }
 }

@@ -10,8 +10,11 @@ use crate::num::{larger, share};
 pub(crate) const NEEDED: u32 = 12;
 /// The least share of a new loss: about the last two hundred count.
 const RATE: f32 = 0.005;
-/// Fall back when worse than a shadow by this factor, and come back when better than it.
-const MARGIN: f32 = 1.25;
+/// Fall back when worse than a shadow by this factor, and come back when within the other. At far
+/// horizons few errors are known and these alike, so that what is a little worse for a while is as
+/// often better soon; only what is clearly worse may stand aside.
+const MARGIN: f32 = 1.5;
+const BACK: f32 = 1.4;
 
 /// A forecast that costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +90,7 @@ impl Losses {
             (Shadow::Naive, self.naive)
         };
         let enough = self.scored >= NEEDED;
-        if self.own < best {
+        if self.own < BACK * best {
             self.fallen = None;
         } else if self.fallen.is_some() || (enough && self.own > MARGIN * best) {
             // Whichever shadow is the better one by now.

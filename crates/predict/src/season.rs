@@ -92,8 +92,12 @@ impl SeasonFinder {
                     *sum = *sum + now * four(&values, back + 4 * part);
                 }
             }
-            let sums = sums.into_iter().flat_map(Four::array);
-            for (product, sum) in products.iter_mut().zip(sums) {
+            let (parts, rest) = products.as_chunks_mut::<4>();
+            let last = sums.get(parts.len()).map_or([0.0; 4], |sum| sum.array());
+            for (part, sum) in parts.iter_mut().zip(sums) {
+                *part = (Four::new(*part) * faded + sum).array();
+            }
+            for (product, sum) in rest.iter_mut().zip(last) {
                 *product = faded * *product + sum;
             }
         }
@@ -182,7 +186,7 @@ impl SeasonFinder {
     fn comb(&self, lag: usize) -> f32 {
         let most = ((self.seen as usize).saturating_sub(SHORTEST)).min(self.products.len());
         let teeth = (most / lag).clamp(1, 4);
-        (1..=teeth).map(|k| self.correlation(k * lag)).sum::<f32>() / teeth as f32
+        (1..=teeth).map(|k| smaller(self.correlation(k * lag), 1.0)).sum::<f32>() / teeth as f32
     }
 
     /// The season, where one stands out.
@@ -209,13 +213,14 @@ impl SeasonFinder {
             trough = trough.min(here);
             let peak = lag >= SHORTEST && here >= before && here > after;
             let strong = here > LEAST.max(2.0 / self.pairs(lag).sqrt());
-            // A longer season must be clearly better than a shorter one.
+            // A longer season must be clearly better than a shorter one. Above one, which a lag of
+            // which few pairs are known may reach, is no better than one.
             if peak
                 && strong
                 && here - trough > PROMINENCE
-                && best.is_none_or(|(_, known)| here > known + 0.1)
+                && best.is_none_or(|(_, known)| smaller(here, 1.0) > known + 0.1)
             {
-                best = Some((lag, here));
+                best = Some((lag, smaller(here, 1.0)));
             }
             (before, here) = (here, after);
         }
@@ -283,5 +288,5 @@ fn reverse(to: &mut [f32], from: &[f32]) {
 /// Four values from `at` on.
 #[inline]
 fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
-    Four::new(std::array::from_fn(|k| values[at + k]))
+    Four::new(values[at..].first_chunk().copied().unwrap_or_default())
 }

@@ -58,15 +58,17 @@ impl Levels {
         }
     }
 
-    pub(crate) fn predict(&self, ahead: usize, said: &mut Predictions) {
+    /// The sum of damped trends: φ + φ² + … + φ^h.
+    pub(crate) fn damped(ahead: usize) -> f32 {
+        HOLT_DAMP / (1.0 - HOLT_DAMP) * (1.0 - exp_below_one(LN_HOLT_DAMP * ahead as f32))
+    }
+
+    pub(crate) fn predict(&self, damped: f32, said: &mut Predictions) {
         said[index::LAST] = self.last;
         said[index::SLOW] = self.slow;
         said[index::MEDIAN] = self.median.center;
         said[index::LONG] = self.long.center;
         said[index::CYCLE] = self.ever.center;
-        // The sum of damped trends: φ + φ² + … + φ^h.
-        let damped =
-            HOLT_DAMP / (1.0 - HOLT_DAMP) * (1.0 - exp_below_one(LN_HOLT_DAMP * ahead as f32));
         said[index::HOLT] = self.holt + damped * self.trend;
     }
 }

@@ -49,6 +49,22 @@ pub(crate) mod index {
     ];
 }
 
+/// How far ahead something is said, and what that leaves of a deviation and adds to a trend.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    pub(crate) ahead: usize,
+    /// Of a deviation from the profile, this share is left.
+    left: f32,
+    /// The sum of damped trends.
+    damped: f32,
+}
+
+impl Reach {
+    pub(crate) fn new(ahead: usize) -> Self {
+        Self { ahead, left: Seasonal::left(ahead), damped: Levels::damped(ahead) }
+    }
+}
+
 /// All experts of one series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Experts {
@@ -69,12 +85,12 @@ impl Experts {
         self.seasonal.learn(value, filled);
     }
 
-    /// What each says of the step `ahead` of the last one; the stack's place is the last value.
+    /// What each says of the step so far ahead of the last one; the stack's place is the last value.
     #[inline]
-    pub(crate) fn predict(&self, ahead: usize) -> Predictions {
+    pub(crate) fn predict(&self, reach: Reach) -> Predictions {
         let mut said = [0.0; COUNT];
-        self.levels.predict(ahead, &mut said);
-        self.seasonal.predict(ahead, &mut said);
+        self.levels.predict(reach.damped, &mut said);
+        self.seasonal.predict(reach.ahead, reach.left, &mut said);
         said[index::STACK] = said[index::LAST];
         said
     }

@@ -261,8 +261,13 @@ impl Seasonal {
         self.week[bin] += rate * smaller(larger(aside, -cut), cut);
     }
 
+    /// The share of a deviation that is left after so many steps.
+    pub(crate) fn left(ahead: usize) -> f32 {
+        exp_below_one(LN_PERSIST * ahead as f32)
+    }
+
     #[inline]
-    pub(crate) fn predict(&self, ahead: usize, said: &mut Predictions) {
+    pub(crate) fn predict(&self, ahead: usize, left: f32, said: &mut Predictions) {
         if let Some(mean) = self.mean_of_cycles(ahead) {
             said[index::CYCLE] = mean;
         }
@@ -274,7 +279,7 @@ impl Seasonal {
             return;
         };
         let spot = cycle.at(ahead);
-        let left = exp_below_one(LN_PERSIST * ahead as f32) * self.correction;
+        let left = left * self.correction;
         let (profile, smooth) = (self.profile[spot.phase], self.slow + self.smooth(spot, cycle));
         let week = self.week.get(week_bin(spot, cycle)).copied().unwrap_or_default();
         said[index::SEASONAL_NAIVE] = self.cycle_ago(ahead, cycle.season(), 1);
@@ -303,8 +308,7 @@ impl Seasonal {
             cycles += 1;
             sum += self.cycle_ago(ahead, season, cycles);
         }
-        const PARTS: [f32; 5] = [0.0, 1.0, 0.5, 1.0 / 3.0, 0.25];
-        (cycles > 0).then(|| sum * PARTS[cycles])
+        (cycles > 0).then(|| sum / cycles as f32)
     }
 
     /// The coarse profile, by straight lines between the middles of its bins.

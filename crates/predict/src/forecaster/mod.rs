@@ -175,10 +175,10 @@ impl Forecaster {
         self.experts.learn(value, filled);
         self.find_season();
         for k in 0..NODES {
-            if self.nodes[k].is_due() {
-                let ahead = self.nodes[k].ahead;
-                let mut said = self.experts.predict(ahead);
-                let factor = self.factor(ahead);
+            if self.nodes[k].is_due(self.step) {
+                let reach = self.nodes[k].reach;
+                let mut said = self.experts.predict(reach);
+                let factor = self.factor(reach.ahead);
                 self.nodes[k].register(self.step, &mut said, factor);
             }
         }
@@ -190,10 +190,11 @@ impl Forecaster {
         let cycle = self.experts.seasonal.cycle();
         let bin = cycle.map(|cycle| spread::bin(cycle, cycle.at(1)));
         let factor = bin.map_or(1.0, |bin| self.spread.factor(bin));
-        let (mut nearer, mut changed) = (None, false);
-        for (place, node) in self.nodes.iter_mut().enumerate() {
-            let outcome = node.settle(self.step, value, factor, nearer.as_ref());
-            nearer = node.is_far().then(|| *node.weights());
+        let mut changed = false;
+        for place in 0..NODES {
+            let (nearer, farther) = self.nodes.split_at_mut(place);
+            let nearer = nearer.last().filter(|node| node.is_far()).map(Node::weights);
+            let outcome = farther[0].settle(self.step, value, factor, nearer);
             let Some(outcome) = outcome.filter(|outcome| outcome.usual > 0.0) else { continue };
             let normal = outcome.error / outcome.usual;
             if let Some(bin) = bin {

@@ -43,7 +43,7 @@ impl Forecaster {
         self.experts.seasonal.set_season(found);
         self.spread = Spread::new();
         for (place, ahead) in horizons(found).into_iter().enumerate() {
-            if self.nodes[place].ahead == ahead {
+            if self.nodes[place].ahead() == ahead {
                 self.nodes[place].doubt();
             } else {
                 self.nodes[place].move_to(place, ahead);
@@ -63,7 +63,7 @@ impl Forecaster {
 
     /// The horizons for which weights and tails are learnt, in steps.
     pub fn tracked(&self) -> [usize; NODES] {
-        std::array::from_fn(|place| self.nodes[place].ahead)
+        std::array::from_fn(|place| self.nodes[place].ahead())
     }
 }
 
