@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt as _, Limited};
+use hyper::http::uri::InvalidUri;
 use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
@@ -132,10 +133,11 @@ impl Client {
                 Some(trust) => Connection::open_secure(&self.target, trust).await?,
                 None => Connection::open(&self.target).await?,
             };
-            let answer = connection.begin(method, path, &self.headers, body).await?;
+            let broken = |cause: String| CallError::Broken { address, cause };
+            let path = path.parse().map_err(|error: InvalidUri| broken(error.to_string()))?;
+            let answer = connection.begin(method, path, self.headers.clone(), body).await?;
             let status = answer.status();
             let whole = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await;
-            let broken = |cause: String| CallError::Broken { address, cause };
             Ok((status, whole.map_err(|error| broken(error.to_string()))?.to_bytes()))
         };
         let silent = |_| CallError::Silent { address, within };

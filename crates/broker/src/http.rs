@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
+use hyper::http::uri::{InvalidUri, PathAndQuery};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::front::SOURCE;
+use crate::openai::SOURCE;
 use crate::tls::Trust;
 
 /// Answers larger than this are cut off with an error.
@@ -53,6 +54,16 @@ impl Target {
     /// The server on `port` of this host.
     pub(crate) fn loopback(port: u16) -> Self {
         Self::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+}
+
+impl Target {
+    /// What is asked for at the server, below its prefix.
+    fn uri(&self, path: PathAndQuery) -> Result<Uri, InvalidUri> {
+        if self.prefix.is_empty() {
+            return Ok(Uri::from(path));
+        }
+        format!("{}{path}", self.prefix).parse()
     }
 }
 
@@ -143,19 +154,17 @@ impl Connection {
     pub(crate) async fn begin(
         &mut self,
         method: Method,
-        path: &str,
-        headers: &HeaderMap,
+        path: PathAndQuery,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, CallError> {
         self.in_call = true;
         let address = self.target.address;
         let broken = |cause: String| CallError::Broken { address, cause };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.target.prefix))
-            .body(Full::new(body))
-            .map_err(|e| broken(e.to_string()))?;
-        *request.headers_mut() = headers.clone();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.target.uri(path).map_err(|e| broken(e.to_string()))?;
+        *request.headers_mut() = headers;
         let host = header::HeaderValue::from_str(&self.target.host);
         request.headers_mut().insert(header::HOST, host.map_err(|e| broken(e.to_string()))?);
         self.sender.ready().await.map_err(|e| broken(e.to_string()))?;
@@ -177,7 +186,8 @@ impl Connection {
         let broken = |cause: String| CallError::Broken { address, cause };
         let json = header::HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
-        let response = self.begin(method, path, &headers, body).await?;
+        let path = path.parse().map_err(|error: InvalidUri| broken(error.to_string()))?;
+        let response = self.begin(method, path, headers, body).await?;
         let status = response.status();
         let source = response.headers().get(SOURCE);
         let source = source.and_then(|value| value.to_str().ok()).map(str::to_owned);

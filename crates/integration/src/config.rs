@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plimsoll_cache::residency::Groups;
 use plimsoll_core_types::{Bytes, ModelId, Priority, Ratio, ResourceVector, ServiceLevel};
 
 use crate::resilience::{LadderConfig, Rung, ScaleConfig};
@@ -50,6 +51,10 @@ pub struct PlanConfig {
     /// Caches may have to give bytes to waiters, down to so many. Default none: they keep what
     /// they have. For fleets that know [`ShiftBytes`](plimsoll_core_types::Action::ShiftBytes).
     pub cache_least: Option<Bytes>,
+    /// Models that are loaded and evicted together, and those of which one is loaded at a time.
+    /// Default none. Whoever loads models sees to it that those of a group are asked for together;
+    /// one that must wait until another has gone is [waiting](plimsoll_core_types::EngineState::Waiting) meanwhile.
+    pub groups: Groups,
 }
 
 /// How models are served less fully under strain.
@@ -130,6 +135,7 @@ impl PlanConfig {
             shedding: None,
             scaling: None,
             cache_least: None,
+            groups: Groups::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use plimsoll_cache::residency::Groups;
 use plimsoll_core_types::{
     Action, Alert, AlertSink, Check, Decision, EngineSnapshot, IntegrateError, Integration,
     IntegrationStatus, KeyMetrics, LoadMetrics, ModelId, Priority, ResourceOptimizer,
@@ -54,6 +55,8 @@ pub struct Optimizer {
     /// Taken out while a tick is under way, so that components are never called under the lock.
     running: Mutex<Option<Box<Loop>>>,
     shown: Mutex<Shown>,
+    /// What models belong to from the next round on, where that is news.
+    regrouped: Mutex<Option<Groups>>,
     /// There once there is a system.
     outside: OnceLock<Outside>,
 }
@@ -125,7 +128,13 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let (running, shown) = (Mutex::new(None), Mutex::new(Shown::default()));
-        Ok(Self { config, sinks: Vec::new(), running, shown, outside: OnceLock::new() })
+        let (regrouped, outside) = (Mutex::new(None), OnceLock::new());
+        Ok(Self { config, sinks: Vec::new(), running, shown, regrouped, outside })
+    }
+
+    /// Models belong to `groups` from the next round on, instead of those of the config.
+    pub fn set_groups(&self, groups: Groups) {
+        *self.regrouped.lock() = Some(groups);
     }
 
     /// The same optimizer, which tells its alerts to `sink` too.
@@ -158,6 +167,9 @@ impl Optimizer {
             self.show_blind(turn.state(), start);
             return Vec::new();
         };
+        if let Some(groups) = self.regrouped.lock().take() {
+            turn.state().planner.set_groups(groups);
+        }
         let plan = turn.state().planner.plan(&snapshot);
         let expected = turn.state().planner.expected().to_vec();
         let judged = turn.state().planner.take_judged();

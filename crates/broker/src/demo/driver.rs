@@ -11,8 +11,8 @@ use plimsoll_core_types::Clock;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::answers::Source;
 use super::traffic::{Arrival, due};
-use crate::front::Source;
 use crate::http::{Answer, CallError, Connection, Target};
 
 /// Connections that are kept for later requests.
