@@ -20,8 +20,9 @@ pub struct PlanConfig {
     /// A model that became ready less than this ago is not evicted. Default 1 s: shorter reacts
     /// faster, longer keeps two models from pushing each other out in turn.
     pub min_residence: Duration,
-    /// A waiter that has waited this long may have a model evicted that is at work. Default
-    /// 300 ms. Idle models give way at once.
+    /// A waiter that has waited this long, and for four times as long as its own load takes, may
+    /// have a model evicted that is at work. Default 300 ms. Idle models give way once they have
+    /// been idle for a quarter of the time that their return costs.
     pub patience: Duration,
     /// How far ahead the need of a resident model counts. Default 3 s.
     pub lookahead: Duration,

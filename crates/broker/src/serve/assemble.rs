@@ -129,7 +129,7 @@ fn lasting(config: &Config) -> Result<(Lasting, Vec<Given>), ServeError> {
     Ok((lasting, kept.leases))
 }
 
-/// Answers may take long, and are not broken off lightly: idle models give way at once.
+/// Answers may take long, and are not broken off lightly: idle models give way long before.
 fn plan(config: &Config, budget: ResourceVector) -> PlanConfig {
     let reserve = config.host.reserve;
     let groups = config.groups.groups.clone();

@@ -14,6 +14,14 @@ use super::draft::Draft;
 /// More regrets in a row than this protect no longer: whoever waits must be helped some day.
 const MOST_REGRETS: u32 = 2;
 
+/// For which share of the time that its return costs a model stays after it was used. The whole
+/// keeps waiters waiting whose turn it is: of 0%, 25%, 50% and 100%, on hosts made from public traces,
+/// this finds about as many models warm as any, and has the fewest requests late.
+const BREAK_EVEN: f64 = 0.25;
+/// A waiter has patience with models at work for so many times as long as its own load takes. With
+/// one, a busy model is often stopped just before another has ended its work.
+const LOADS: u32 = 4;
+
 /// A set of models that would give way.
 pub(super) struct Victims<'a> {
     pub(super) engines: Vec<Victim<'a>>,
@@ -92,7 +100,8 @@ impl Planner {
         // Whoever takes long to load has time for the others to end what they do, and a load
         // that is not used for as long as it took is not worth it.
         let own = draft.sight.engine(consumer.as_str());
-        let patience = own.map_or(self.config.patience, |e| self.config.patience.max(e.load_time));
+        let loads = own.map_or(Duration::ZERO, |engine| engine.load_time.saturating_mul(LOADS));
+        let patience = self.config.patience.max(loads);
         draft.snapshot.at.saturating_since(since) >= patience
     }
 
@@ -115,8 +124,8 @@ impl Planner {
             .iter()
             .map(|victim| Candidate { busy: stays(victim.engine), ..candidate(victim, draft) })
             .collect();
-        // How soon an idle model is needed again is forecast here, and weighs in its need.
-        let break_even = Ratio::ZERO;
+        // Whoever is out of patience can't wait for a model to have been idle for long.
+        let break_even = if even_at_work { Ratio::ZERO } else { Ratio::saturating(BREAK_EVEN) };
         let config = ResidencyConfig { min_residence: self.config.min_residence, break_even };
         let groups = &self.config.groups;
         let chosen =
