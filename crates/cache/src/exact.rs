@@ -9,9 +9,9 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZero;
 
-use parking_lot::Mutex;
 use plimsoll_core_types::CachePolicy;
 
+use crate::brief::Brief;
 use crate::hash::Seeded;
 use crate::policy::core::Core;
 use crate::stats::Padded;
@@ -23,7 +23,7 @@ const LEAST_IN_SHARD: u64 = 1024;
 /// more: each is a table of its own.
 const SHARDS_PER_PROCESSOR: u64 = 4;
 
-type Shard<K, V> = Padded<Mutex<Core<(K, V)>>>;
+type Shard<K, V> = Padded<Brief<Core<(K, V)>>>;
 
 /// A concurrent cache whose policy and capacity can be changed while it serves.
 ///
@@ -42,8 +42,7 @@ type Shard<K, V> = Padded<Mutex<Core<(K, V)>>>;
 /// ```
 pub struct ExactCache<K, V> {
     hasher: Seeded,
-    shards: Vec<Shard<K, V>>,
-    shift: u32,
+    shards: Box<[Shard<K, V>]>,
 }
 
 /// The engine has no rules for a policy.
@@ -80,26 +79,36 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
         let shard = |at| {
             let capacity = share(capacity, count, at);
             let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));
-            Padded(Mutex::new(core.remembering()))
+            Padded(Brief::new(core.remembering()))
         };
         let shards = (0..count).map(shard).collect();
-        Self { hasher, shards, shift: 64 - count.trailing_zeros() }
+        Self { hasher, shards }
     }
 
     #[inline]
-    fn place(&self, key: &K) -> (u64, &Mutex<Core<(K, V)>>) {
+    fn place(&self, key: &K) -> (u64, &Brief<Core<(K, V)>>) {
         let hash = self.hasher.hash_one(key);
-        // A shift by all 64 bits is none; there is one shard then.
-        let at = hash.checked_shr(self.shift).unwrap_or(0) as usize;
-        (hash, &self.shards[at].0)
+        (hash, self.shard(hash))
+    }
+
+    /// The shard of a hash, by its uppermost bits.
+    #[inline]
+    fn shard(&self, hash: u64) -> &Brief<Core<(K, V)>> {
+        let at = ((hash >> 32) * self.shards.len() as u64) >> 32;
+        &self.shards[at as usize].0
     }
 
     /// The value of `key`; counts as a use.
     #[inline]
     pub fn get(&self, key: &K) -> Option<V> {
         let (hash, shard) = self.place(key);
+        Self::get_from(shard, hash, key)
+    }
+
+    #[inline]
+    fn get_from(shard: &Brief<Core<(K, V)>>, hash: u64, key: &K) -> Option<V> {
         let mut core = shard.lock();
-        let place = core.peek(hash)?;
+        let place = core.table.find(hash)?;
         let (held, value) = core.table.payload(place)?;
         if held != key {
             return None;
@@ -126,12 +135,17 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// its shard may hold is not kept, and neither is the one before it. What is given up is
     /// dropped after the lock is.
     pub fn insert_weighing(&self, key: K, value: V, weight: u32) {
-        let (hash, shard) = self.place(&key);
-        let mut core = shard.lock();
-        let before = if let Some(place) = core.peek(hash) {
+        self.insert_hashed(self.hasher.hash_one(&key), key, value, weight);
+    }
+
+    fn insert_hashed(&self, hash: u64, key: K, value: V, weight: u32) {
+        let mut core = self.shard(hash).lock();
+        let found = core.table.find(hash);
+        let resident = found.filter(|place| core.table.is_resident(*place));
+        let before = if let Some(place) = resident {
             core.replace(place, weight, (key, value))
         } else {
-            core.offer(hash, weight, (key, value));
+            core.offer_known(hash, found, weight, (key, value));
             None
         };
         let evicted = core.take_evicted();
@@ -146,11 +160,12 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     where
         K: Clone,
     {
-        if let Some(value) = self.get(key) {
+        let (hash, shard) = self.place(key);
+        if let Some(value) = Self::get_from(shard, hash, key) {
             return value;
         }
         let value = init();
-        self.insert(key.clone(), value.clone());
+        self.insert_hashed(hash, key.clone(), value.clone(), 1);
         value
     }
 

@@ -2,6 +2,7 @@
 
 mod act;
 mod contain;
+mod crew;
 mod inspect;
 mod log;
 mod sense;
@@ -78,7 +79,13 @@ struct Loop {
     last: Sensed,
     /// Lists of an earlier snapshot, to be written over by those who made them: a thousand models
     /// fill a megabyte, which is not handed out and back ten times a second.
-    spare: Option<(Vec<EngineSnapshot>, ResourceStatus)>,
+    spare: Spare,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    engines: Option<Vec<EngineSnapshot>>,
+    pool: Option<ResourceStatus>,
 }
 
 /// The latest readings, which stand in when a probe fails.
@@ -263,7 +270,8 @@ impl Optimizer {
         let verdicts = state.planner.verdicts();
         shown.judged = (verdicts.kept(), verdicts.rolled_back());
         let before = shown.snapshot.replace(snapshot);
-        state.spare = before.map(|before| (before.engines, before.pool));
+        let (engines, pool) = before.map(|before| (before.engines, before.pool)).unzip();
+        state.spare = Spare { engines, pool };
         drop(shown);
         for alert in &news {
             self.sinks.iter().for_each(|sink| sink.alert(alert));

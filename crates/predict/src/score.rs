@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked};
 use crate::experts::{Predictions, index};
+use crate::num::{larger, share};
 
 /// Losses are compared after so many scores.
 pub(crate) const NEEDED: u32 = 12;
@@ -34,10 +36,17 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
+    pub(crate) fn check(&self) -> Checked {
+        let means = [self.own, self.naive, self.seasonal, self.constant];
+        check::sizes("losses (own, naive, seasonal, constant)", &means)?;
+        check::within("losses.missed", &[self.missed], 0.0, 1.0)?;
+        check::within("losses.pinball", &[self.pinball], 0.0, f32::MAX)
+    }
+
     /// Learns that `own` and what the experts `said` should have been `truth`.
     pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions) {
         self.scored = self.scored.saturating_add(1);
-        let rate = (1.0 / self.scored as f32).max(RATE);
+        let rate = share(self.scored, RATE);
         let shadows = [
             (&mut self.own, own),
             (&mut self.naive, said[index::LAST]),
@@ -53,10 +62,10 @@ impl Losses {
     /// Learns that `error` was met where the interval reached from `low` to `high`; after
     /// [`Self::learn`] of the same round.
     pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
-        let rate = (1.0 / self.scored.max(1) as f32).max(RATE);
+        let rate = share(self.scored.max(1), RATE);
         let missed = if error < low || error > high { 1.0 } else { 0.0 };
         self.missed += rate * (missed - self.missed);
-        let loss = |level: f32, off: f32| (level * off).max((level - 1.0) * off);
+        let loss = |level: f32, off: f32| larger(level * off, (level - 1.0) * off);
         let sum = loss(0.025, error - low) + loss(0.5, error) + loss(0.975, error - high);
         self.pinball += rate * (sum / 3.0 - self.pinball);
     }

@@ -1,7 +1,7 @@
 //! Two lists that trade room by what their ghosts are asked for.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 const RECENT: ListId = 0;
 const FREQUENT: ListId = 1;
@@ -88,15 +88,15 @@ impl<T> Rules<T> for Arc {
     }
 
     /// The two lists as they fall out are also what they should hold until a ghost says otherwise.
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
-            table.push(if entry.uses > 1 { FREQUENT } else { RECENT }, entry);
+            table.enlist(if table.frequency(*entry) > 1 { FREQUENT } else { RECENT }, *entry);
         }
         self.target = table.list_weight(RECENT).min(table.capacity());
     }
 
-    fn ghosts(&self, ghost: &Loose<T>) -> Option<ListId> {
-        Some(if ghost.uses > 1 { FREQUENT_GHOST } else { RECENT_GHOST })
+    fn ghosts(&self, uses: u8) -> Option<ListId> {
+        Some(if uses > 1 { FREQUENT_GHOST } else { RECENT_GHOST })
     }
 
     fn lists(&self) -> &'static [ListId] {

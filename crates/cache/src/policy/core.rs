@@ -10,7 +10,7 @@ use super::lirs::Lirs;
 use super::lru::Lru;
 use super::s3_fifo::S3Fifo;
 use super::sieve::Sieve;
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 use super::tiny_lfu::TinyLfu;
 use super::window_tiny_lfu::WindowTinyLfu;
 use super::{Policy, PolicyState};
@@ -24,8 +24,14 @@ pub(super) struct Ghost {
 
 /// The rules of one policy, over a table that somebody else holds.
 pub(super) trait Rules<T> {
+    /// How high a hit raises the entry's mark, where it does no more than that. Where this is
+    /// zero [`hit`](Self::hit) is called instead.
+    fn marks(&self) -> u8 {
+        0
+    }
+
     /// A resident entry was used.
-    fn hit(&mut self, table: &mut Table<T>, place: Place);
+    fn hit(&mut self, _table: &mut Table<T>, _place: Place) {}
 
     /// Says into which list a newcomer goes, having made room for it; none keeps it out. What it
     /// weighs is no more than the capacity.
@@ -46,10 +52,11 @@ pub(super) trait Rules<T> {
     /// Takes over the entries of another policy, those used longest ago first, each into the list
     /// in which it would be had these rules been in force: what is known of an entry is when it
     /// was used last, and how often of late.
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>);
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]);
 
-    /// Into which list a remembered key goes that another policy leaves, where there is one.
-    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
+    /// Into which list a remembered key goes that another policy leaves and that was asked for
+    /// `uses` times of late, where there is one.
+    fn ghosts(&self, _uses: u8) -> Option<ListId> {
         None
     }
 }
@@ -60,7 +67,10 @@ macro_rules! rules {
         enum AnyRules { $($name($rules)),+ }
 
         impl AnyRules {
-            #[inline]
+            fn marks(&self) -> u8 {
+                match self { $(Self::$name(rules) => Rules::<()>::marks(rules)),+ }
+            }
+
             fn hit<T>(&mut self, table: &mut Table<T>, place: Place) {
                 match self { $(Self::$name(rules) => rules.hit(table, place)),+ }
             }
@@ -79,12 +89,12 @@ macro_rules! rules {
                 match self { $(Self::$name(rules) => rules.settle(table)),+ }
             }
 
-            fn adopt<T>(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+            fn adopt<T>(&mut self, table: &mut Table<T>, entries: &[Place]) {
                 match self { $(Self::$name(rules) => rules.adopt(table, entries)),+ }
             }
 
-            fn ghosts<T>(&self, ghost: &Loose<T>) -> Option<ListId> {
-                match self { $(Self::$name(rules) => rules.ghosts(ghost)),+ }
+            fn ghosts(&self, uses: u8) -> Option<ListId> {
+                match self { $(Self::$name(rules) => Rules::<()>::ghosts(rules, uses)),+ }
             }
 
             fn lists(&self) -> &'static [ListId] {
@@ -122,6 +132,7 @@ impl AnyRules {
 
 /// Entries with payloads under a policy that can be changed.
 #[derive(Clone)]
+#[repr(C)]
 pub(crate) struct Core<T> {
     pub(crate) table: Table<T>,
     rules: AnyRules,
@@ -140,7 +151,9 @@ impl<T> fmt::Debug for Core<T> {
 impl<T> Core<T> {
     /// An empty one; none where `policy` has no rules here.
     pub(crate) fn new(policy: CachePolicy, capacity: u64) -> Option<Self> {
-        Some(Self { table: Table::new(capacity), rules: AnyRules::new(policy)?, policy })
+        let (mut table, rules) = (Table::new(capacity), AnyRules::new(policy)?);
+        table.marks = rules.marks();
+        Some(Self { table, rules, policy })
     }
 
     /// An empty one under LRU.
@@ -156,36 +169,62 @@ impl<T> Core<T> {
     /// The resident entry of `key`. Not a use.
     #[inline]
     pub(crate) fn peek(&self, key: u64) -> Option<Place> {
-        self.table.find(key).filter(|place| self.table.payload(*place).is_some())
+        self.table.find(key).filter(|place| self.table.is_resident(*place))
     }
 
     /// Counts a use of a resident entry.
     #[inline]
     pub(crate) fn used(&mut self, place: Place) {
         self.table.tick();
+        if self.table.marks > 0 {
+            self.table.mark_use(place);
+        } else {
+            self.hit(place);
+        }
+    }
+
+    #[inline(never)]
+    fn hit(&mut self, place: Place) {
         self.table.count_use(place);
         self.rules.hit(&mut self.table, place);
     }
 
     /// Offers an entry whose key has none. Where it is kept out it is among the evicted at once.
     pub(crate) fn offer(&mut self, key: u64, weight: u32, payload: T) -> Option<Place> {
+        let known = self.table.find(key);
+        self.offer_known(key, known, weight, payload)
+    }
+
+    /// As [`offer`](Self::offer), where the key's ghost was found already, if it has one.
+    pub(crate) fn offer_known(
+        &mut self,
+        key: u64,
+        known: Option<Place>,
+        weight: u32,
+        payload: T,
+    ) -> Option<Place> {
         self.table.tick();
-        self.table.missed(key);
-        let ghost = self.table.find(key).map(|place| {
+        let uses = self.table.missed(key);
+        let ghost = known.map(|place| {
             let (list, stamp) = (self.table.list_of(place), self.table.stamp(place));
-            (place, Ghost { list, stamp })
+            self.table.loosen(place);
+            Ghost { list, stamp }
         });
-        if let Some((place, _)) = ghost {
-            self.table.remove(place);
-        }
-        let ghost = ghost.map(|(_, ghost)| ghost);
         let fits = u64::from(weight) <= self.table.capacity();
         let list = if fits { self.rules.admit(&mut self.table, key, weight, ghost) } else { None };
         let Some(list) = list else {
+            if let Some(place) = known {
+                self.table.forget(place);
+            }
             self.table.evicted.push(payload);
             return None;
         };
-        let place = self.table.push_front(list, key, weight, payload);
+        let place = if let Some(place) = known {
+            self.table.revive(list, place, weight, uses, payload);
+            place
+        } else {
+            self.table.push_front(list, key, weight, uses, payload)
+        };
         self.rules.settle(&mut self.table);
         Some(place)
     }
@@ -198,9 +237,12 @@ impl<T> Core<T> {
             self.table.evicted.push(payload);
             return self.table.remove(place);
         }
+        let as_before = self.table.entry_weight(place) == weight;
         let before = self.table.replace(place, weight, payload);
         self.used(place);
-        self.rules.settle(&mut self.table);
+        if !as_before {
+            self.rules.settle(&mut self.table);
+        }
         before
     }
 
@@ -236,13 +278,13 @@ impl<T> Core<T> {
         }
         let Some(rules) = AnyRules::new(policy) else { return false };
         (self.rules, self.policy) = (rules, policy);
-        let all = self.table.take_all();
-        let (entries, ghosts): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|loose| loose.payload.is_some());
-        self.rules.adopt(&mut self.table, entries);
+        self.table.marks = self.rules.marks();
+        let (entries, ghosts) = self.table.take_lists();
+        self.rules.adopt(&mut self.table, &entries);
         for ghost in ghosts {
-            if let Some(list) = self.rules.ghosts(&ghost) {
-                self.table.push(list, ghost);
+            match self.rules.ghosts(self.table.frequency(ghost)) {
+                Some(list) => self.table.enlist(list, ghost),
+                None => drop(self.table.forget(ghost)),
             }
         }
         self.rules.settle(&mut self.table);
@@ -289,7 +331,7 @@ impl Policy for Core<()> {
 
     fn resident(&self) -> Vec<(u64, u32)> {
         let places = self.rules.lists().iter().flat_map(|list| self.table.places(*list));
-        let resident = places.filter(|place| self.table.payload(*place).is_some());
+        let resident = places.filter(|place| self.table.is_resident(*place));
         resident.map(|place| (self.table.key(place), self.table.entry_weight(place))).collect()
     }
 
@@ -301,15 +343,16 @@ impl Policy for Core<()> {
 /// Marks for `entries` (those used longest ago first) the newest that weigh no more than `most`
 /// together, among those that `eligible` lets in.
 pub(super) fn newest<T>(
-    entries: &[Loose<T>],
+    table: &Table<T>,
+    entries: &[Place],
     most: u64,
-    eligible: impl Fn(usize, &Loose<T>) -> bool,
+    eligible: impl Fn(usize, Place) -> bool,
 ) -> Vec<bool> {
     let mut taken = vec![false; entries.len()];
     let mut weight = 0_u64;
     for (at, entry) in entries.iter().enumerate().rev() {
-        if eligible(at, entry) {
-            weight += u64::from(entry.weight);
+        if eligible(at, *entry) {
+            weight += u64::from(table.entry_weight(*entry));
             if weight > most {
                 break;
             }

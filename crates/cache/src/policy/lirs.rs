@@ -1,7 +1,7 @@
 //! Entries whose uses lie close together stay; the others pass through a small queue.
 
 use super::core::{Ghost, Rules, newest};
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 /// Those whose last two uses lie close together (LIR), by last use.
 const CLOSE: ListId = 0;
@@ -104,18 +104,19 @@ impl<T> Rules<T> for Lirs {
 
     /// Those used more than once of late are taken for close, the last used first; where there are
     /// not enough of them the newest of the others join them, as they do while a cache fills.
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         let most = Self::most_close(table);
-        let close = newest(&entries, most, |_, entry| entry.uses > 1);
+        let again = |entry| table.frequency(entry) > 1;
+        let close = newest(table, entries, most, |_, entry| again(entry));
         let weigh = entries.iter().zip(&close).filter(|(_, close)| **close);
-        let weight: u64 = weigh.map(|(entry, _)| u64::from(entry.weight)).sum();
-        let filling = newest(&entries, most - weight, |at, entry| !close[at] && entry.uses <= 1);
-        for (at, entry) in entries.into_iter().enumerate() {
-            table.push(if close[at] || filling[at] { CLOSE } else { QUEUE }, entry);
+        let weight: u64 = weigh.map(|(entry, _)| u64::from(table.entry_weight(*entry))).sum();
+        let newest = newest(table, entries, most - weight, |_, entry| !again(entry));
+        for (at, entry) in entries.iter().enumerate() {
+            table.enlist(if close[at] || newest[at] { CLOSE } else { QUEUE }, *entry);
         }
     }
 
-    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
+    fn ghosts(&self, _: u8) -> Option<ListId> {
         Some(GHOST)
     }
 

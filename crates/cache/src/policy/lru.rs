@@ -1,7 +1,7 @@
 //! The least recently used goes first.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 const ENTRIES: ListId = 0;
 /// Keys that are remembered for a policy to come.
@@ -32,13 +32,13 @@ impl<T> Rules<T> for Lru {
         }
     }
 
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
-            table.push(ENTRIES, entry);
+            table.enlist(ENTRIES, *entry);
         }
     }
 
-    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
+    fn ghosts(&self, _: u8) -> Option<ListId> {
         Some(GHOST)
     }
 

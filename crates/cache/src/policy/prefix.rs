@@ -79,7 +79,7 @@ impl PrefixBlocks {
             match self.table.find(*block) {
                 Some(place) => self.again(place),
                 None => {
-                    self.table.push_front(SEEN_ONCE, *block, 1, ());
+                    self.table.push_front(SEEN_ONCE, *block, 1, 1, ());
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Three queues, two of them first in, first out.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 const SMALL: ListId = 0;
 const MAIN: ListId = 1;
@@ -57,11 +57,8 @@ impl S3Fifo {
 }
 
 impl<T> Rules<T> for S3Fifo {
-    #[inline]
-    fn hit(&mut self, table: &mut Table<T>, place: Place) {
-        let uses = table.mark(place);
-        table.set_mark(place, (uses + 1).min(MOST_USES));
-        table.note_use(place);
+    fn marks(&self) -> u8 {
+        MOST_USES
     }
 
     fn admit(
@@ -81,15 +78,15 @@ impl<T> Rules<T> for S3Fifo {
 
     /// Only those used more than once get into the main queue, which nothing leaves while the small
     /// one is too long; the others wait in the small one, as they do while a cache fills.
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
-            let mark = (entry.uses.max(1) - 1).min(MOST_USES);
-            let place = table.push(if mark > 0 { MAIN } else { SMALL }, entry);
-            table.set_mark(place, mark);
+            let mark = (table.frequency(*entry).max(1) - 1).min(MOST_USES);
+            table.enlist(if mark > 0 { MAIN } else { SMALL }, *entry);
+            table.set_mark(*entry, mark);
         }
     }
 
-    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
+    fn ghosts(&self, _: u8) -> Option<ListId> {
         Some(GHOST)
     }
 

@@ -1,7 +1,7 @@
 //! One queue and a moving hand.
 
 use super::core::{Ghost, Rules};
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 const ENTRIES: ListId = 0;
 
@@ -33,10 +33,8 @@ impl Sieve {
 }
 
 impl<T> Rules<T> for Sieve {
-    #[inline]
-    fn hit(&mut self, table: &mut Table<T>, place: Place) {
-        table.set_mark(place, 1);
-        table.note_use(place);
+    fn marks(&self) -> u8 {
+        1
     }
 
     fn admit(
@@ -54,11 +52,10 @@ impl<T> Rules<T> for Sieve {
         self.shrink(table, table.capacity());
     }
 
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
-            let used = u8::from(entry.uses > 1);
-            let place = table.push(ENTRIES, entry);
-            table.set_mark(place, used);
+            table.enlist(ENTRIES, *entry);
+            table.set_mark(*entry, u8::from(table.frequency(*entry) > 1));
         }
     }
 

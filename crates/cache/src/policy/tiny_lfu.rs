@@ -2,7 +2,7 @@
 
 use super::core::{Ghost, Rules};
 use super::sketch::Sketch;
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 const ENTRIES: ListId = 0;
 
@@ -73,11 +73,11 @@ impl<T> Rules<T> for TinyLfu {
         while table.resident_weight() > table.capacity() && table.pop_back(ENTRIES).is_some() {}
     }
 
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
-        let mut sketch = Sketch::new(entries.len() as u64);
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
+        let mut sketch = table.history().clone();
         for entry in entries {
-            sketch.raise(entry.key, entry.uses);
-            table.push(ENTRIES, entry);
+            sketch.raise(table.key(*entry), table.frequency(*entry));
+            table.enlist(ENTRIES, *entry);
         }
         self.sketch = Some(sketch);
     }

@@ -1,7 +1,7 @@
 //! `TinyLFU` behind a window in which newcomers prove themselves.
 
 use super::core::{Ghost, Rules, newest};
-use super::table::{ListId, Loose, Place, Table};
+use super::table::{ListId, Place, Table};
 
 const WINDOW: ListId = 0;
 const PROBATION: ListId = 1;
@@ -111,32 +111,34 @@ impl<T> Rules<T> for WindowTinyLfu {
 
     /// The main part takes those used most often, of equals those used last; what it has no room
     /// for is in the window.
-    fn adopt(&mut self, table: &mut Table<T>, entries: Vec<Loose<T>>) {
+    fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         let main = table.capacity() - self.window(table);
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by_key(|at| std::cmp::Reverse((entries[*at].uses, *at)));
+        let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+        let uses = |at: u32| table.frequency(entries[at as usize]);
+        order.sort_unstable_by_key(|at| std::cmp::Reverse((uses(*at), *at)));
         let mut in_main = vec![false; entries.len()];
         let mut weight = 0_u64;
         for at in order {
-            weight += u64::from(entries[at].weight);
+            weight += u64::from(table.entry_weight(entries[at as usize]));
             if weight > main {
                 break;
             }
-            in_main[at] = true;
+            in_main[at as usize] = true;
         }
         let protected = (main as f64 * PROTECTED_SHARE) as u64;
-        let kept = newest(&entries, protected, |at, entry| in_main[at] && entry.uses > 1);
-        for (at, entry) in entries.into_iter().enumerate() {
+        let again = |at: usize, entry| in_main[at] && table.frequency(entry) > 1;
+        let kept = newest(table, entries, protected, again);
+        for (at, entry) in entries.iter().enumerate() {
             let list = match (in_main[at], kept[at]) {
                 (false, _) => WINDOW,
                 (_, true) => PROTECTED,
                 _ => PROBATION,
             };
-            table.push(list, entry);
+            table.enlist(list, *entry);
         }
     }
 
-    fn ghosts(&self, _: &Loose<T>) -> Option<ListId> {
+    fn ghosts(&self, _: u8) -> Option<ListId> {
         Some(GHOST)
     }
 

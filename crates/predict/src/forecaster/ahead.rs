@@ -6,6 +6,7 @@ use crate::config::SeasonSpec;
 use crate::gate::LARGEST;
 use crate::interval::COUNT as LEVELS;
 use crate::node::NODES;
+use crate::num::ln_near;
 use crate::recommend::{Advice, Cost, Declined};
 
 use super::Forecaster;
@@ -119,7 +120,7 @@ impl Forecaster {
             return (above, above, 0.0);
         }
         let (low, high) = (self.nodes[above - 1].ahead as f32, self.nodes[above].ahead as f32);
-        (above - 1, above, (ahead as f32 / low).ln() / (high / low).ln())
+        (above - 1, above, ln_near(ahead as f32 / low) / ln_near(high / low))
     }
 
     /// True when the season is looked for rather than given.

@@ -44,40 +44,37 @@ impl<T> Table<T> {
     #[inline]
     pub(in crate::policy) fn refresh(&mut self, list: ListId, place: Place) {
         let node = self.node(place);
-        let age = self.clock.wrapping_sub(node.stamp);
+        let age = self.now().wrapping_sub(node.stamp);
         if usize::from(node.list) != list || age > self.lists[list].len / FRONT_PART {
             self.move_to_front(list, place);
             self.restamp(place);
         }
     }
 
-    /// Notes when an entry was used in a list that is not ordered by use, for a policy to come.
-    #[inline]
-    pub(in crate::policy) fn note_use(&mut self, place: Place) {
-        let node = self.node(place);
-        let age = self.clock.wrapping_sub(node.stamp);
-        if age > self.lists[usize::from(node.list)].len / FRONT_PART {
-            self.restamp(place);
-        }
-    }
-
     /// Gives an entry up.
     pub(in crate::policy) fn evict(&mut self, place: Place) {
-        if self.payload(place).is_some() {
-            let (key, frequency) = (self.key(place), self.frequency(place));
-            self.history.raise(key, frequency);
+        if self.is_resident(place) {
+            self.hand_over_uses(place);
         }
         if let Some(payload) = self.remove(place) {
             self.evicted.push(payload);
         }
     }
 
+    /// Lets the sketch know how often an entry was used that is given up. One use is what made it
+    /// an entry: that one the sketch has counted.
+    fn hand_over_uses(&mut self, place: Place) {
+        let frequency = self.frequency(place);
+        if frequency > 1 {
+            self.history.raise(self.key(place), frequency);
+        }
+    }
+
     /// Gives an entry up, and remembers its key at the front of `list`.
     pub(in crate::policy) fn evict_to(&mut self, list: ListId, place: Place) {
-        let (key, frequency) = (self.key(place), self.frequency(place));
-        self.history.raise(key, frequency);
+        self.hand_over_uses(place);
         let node = &mut self.nodes[place.0 as usize];
-        if let Some(payload) = node.payload.take() {
+        if let Some(payload) = node.take() {
             self.len -= 1;
             self.weight -= u64::from(node.weight);
             self.evicted.push(payload);

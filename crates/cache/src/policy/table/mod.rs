@@ -1,11 +1,13 @@
 //! The store that every policy is written on: entries in a slab, each in one of four lists.
 
 mod lists;
+mod node;
 
 use hashbrown::HashTable;
 
 use super::sketch::Sketch;
 use crate::hash::spread;
+use node::{Known, Node};
 
 const NONE: u32 = u32::MAX;
 const LISTS: usize = 4;
@@ -26,24 +28,6 @@ const FRONT_PART: u32 = 16;
 /// Names one of the table's lists.
 pub(crate) type ListId = usize;
 
-#[derive(Clone, Debug)]
-struct Node<T> {
-    key: u64,
-    weight: u32,
-    prev: u32,
-    next: u32,
-    /// The table's clock when the entry was last used (give or take the front part).
-    stamp: u32,
-    list: u8,
-    /// The policy's own.
-    mark: u8,
-    /// How often it was used of late, as of `era`.
-    uses: u8,
-    era: u8,
-    /// None in a ghost.
-    payload: Option<T>,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct List {
     front: u32,
@@ -54,39 +38,35 @@ struct List {
 
 const EMPTY: List = List { front: NONE, back: NONE, len: 0, weight: 0 };
 
-/// An entry on its way from one set of lists to another.
-#[derive(Debug)]
-pub(super) struct Loose<T> {
-    pub(super) key: u64,
-    pub(super) weight: u32,
-    pub(super) uses: u8,
-    pub(super) stamp: u32,
-    /// None in a ghost.
-    pub(super) payload: Option<T>,
-}
-
 /// Entries by key and in order. Those with a payload are resident, the others are ghosts: keys
 /// that are remembered.
 ///
 /// How often a resident entry is used is counted in its node, how often another key is asked for in
 /// a sketch; each passes to the other when an entry comes and goes. So a hit touches no sketch, and
 /// whatever policy comes into force finds every frequency known.
+///
+/// What every look-up reads stands first, so that it lies on the lines of the lock before it.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Table<T> {
     nodes: Vec<Node<T>>,
-    free: Vec<u32>,
     index: HashTable<u32>,
+    /// Accesses so far.
+    clock: u64,
+    /// The clock at which frequencies are halved next.
+    aging: u64,
+    /// How many times they were halved.
+    era: u8,
+    /// How high a use may raise an entry's mark, where the policy in force does no more than that
+    /// at a hit; else zero.
+    pub(super) marks: u8,
     lists: [List; LISTS],
-    clock: u32,
     capacity: u64,
     len: usize,
     weight: u64,
+    free: Vec<u32>,
     /// How often keys without an entry are asked for.
     history: Sketch,
-    /// How many times frequencies were halved.
-    era: u8,
-    /// Accesses since then.
-    aged: u64,
     /// Whether keys are remembered for policies that have no use for them, but whose successor may.
     remembers: bool,
     /// Payloads that were given up, for whoever must drop them outside of a lock.
@@ -99,18 +79,20 @@ pub(crate) struct Place(u32);
 
 impl<T> Table<T> {
     pub(super) fn new(capacity: u64) -> Self {
+        let history = Sketch::new(0);
         Self {
             nodes: Vec::new(),
-            free: Vec::new(),
             index: HashTable::new(),
-            lists: [EMPTY; LISTS],
             clock: 0,
+            aging: AGING * history.entries(),
+            era: 0,
+            marks: 0,
+            lists: [EMPTY; LISTS],
             capacity,
             len: 0,
             weight: 0,
-            history: Sketch::new(0),
-            era: 0,
-            aged: 0,
+            free: Vec::new(),
+            history,
             remembers: false,
             evicted: Vec::new(),
         }
@@ -142,26 +124,38 @@ impl<T> Table<T> {
     /// One more access has begun.
     #[inline]
     pub(super) fn tick(&mut self) {
-        self.clock = self.clock.wrapping_add(1);
-        self.aged += 1;
-        if self.aged >= AGING * self.history.entries() {
+        self.clock += 1;
+        if self.clock >= self.aging {
             self.age();
         }
     }
 
     #[cold]
     fn age(&mut self) {
-        self.aged = 0;
+        self.aging = self.clock + AGING * self.history.entries();
         self.era = self.era.wrapping_add(1);
         self.history.halve();
     }
 
-    /// Notes that a key without an entry was asked for.
-    pub(super) fn missed(&mut self, key: u64) {
+    #[inline]
+    fn now(&self) -> u32 {
+        self.clock as u32
+    }
+
+    /// Notes that a key without an entry was asked for, and says how often it was of late.
+    pub(super) fn missed(&mut self, key: u64) -> u8 {
         if self.len as u64 > self.history.entries() {
+            let before = self.history.entries();
             self.history.grow();
+            self.aging += AGING * (self.history.entries() - before);
         }
         self.history.add(key);
+        self.history.estimate(key)
+    }
+
+    /// How often keys that have no entry were asked for of late.
+    pub(super) fn history(&self) -> &Sketch {
+        &self.history
     }
 
     /// How often the entry was used of late, 0 to 15.
@@ -179,7 +173,12 @@ impl<T> Table<T> {
 
     #[inline]
     pub(crate) fn payload(&self, place: Place) -> Option<&T> {
-        self.node(place).payload.as_ref()
+        self.node(place).payload()
+    }
+
+    #[inline]
+    pub(crate) fn is_resident(&self, place: Place) -> bool {
+        self.node(place).is_resident()
     }
 
     pub(super) fn key(&self, place: Place) -> u64 {
@@ -194,9 +193,9 @@ impl<T> Table<T> {
         self.node(place).stamp
     }
 
-    /// Sets the time of use back to what it was before; for entries that come back.
+    /// The entry was used now.
     pub(super) fn restamp(&mut self, place: Place) {
-        self.nodes[place.0 as usize].stamp = self.clock;
+        self.nodes[place.0 as usize].stamp = self.now();
     }
 
     pub(super) fn mark(&self, place: Place) -> u8 {
@@ -211,33 +210,53 @@ impl<T> Table<T> {
         }
     }
 
+    /// Notes a use under a policy that only marks: counts it, raises the mark, and notes when.
+    ///
+    /// When an entry was used last is as good as random, and the processor would guess every other
+    /// branch on it wrong: whether anything is written is asked once. Entries that are used all the
+    /// time stay as they are, and their cache lines clean.
+    #[inline]
+    pub(super) fn mark_use(&mut self, place: Place) {
+        let (now, era, marks) = (self.now(), self.era, self.marks);
+        let front = (self.len / FRONT_PART as usize) as u32;
+        let node = &mut self.nodes[place.0 as usize];
+        let fresh = now.wrapping_sub(node.stamp) <= front;
+        if fresh && node.era == era && node.uses == MOST_USES && node.mark >= marks {
+            return;
+        }
+        let faded = u32::from(era.wrapping_sub(node.era)).min(7);
+        node.uses = ((u32::from(node.uses) >> faded) + 1).min(u32::from(MOST_USES)) as u8;
+        node.mark = (node.mark + 1).min(marks);
+        (node.era, node.stamp) = (era, now);
+    }
+
     /// Counts a use of the entry.
     #[inline]
     pub(super) fn count_use(&mut self, place: Place) {
-        let (uses, era) = ((self.frequency(place) + 1).min(MOST_USES), self.era);
+        let era = self.era;
         let node = &mut self.nodes[place.0 as usize];
-        if (node.uses, node.era) != (uses, era) {
-            (node.uses, node.era) = (uses, era);
+        if node.era != era {
+            node.uses >>= era.wrapping_sub(node.era).min(7);
+            node.era = era;
+        }
+        if node.uses < MOST_USES {
+            node.uses += 1;
         }
     }
 
-    /// Adds a resident entry whose key is not in the table.
-    pub(super) fn push_front(&mut self, list: ListId, key: u64, weight: u32, payload: T) -> Place {
-        let uses = self.history.estimate(key).max(1);
-        self.push(list, Loose { key, weight, uses, stamp: self.clock, payload: Some(payload) })
-    }
-
-    /// Adds an entry or ghost as it was.
-    pub(super) fn push(&mut self, list: ListId, loose: Loose<T>) -> Place {
-        let Loose { key, weight, uses, stamp, payload } = loose;
-        if payload.is_some() {
-            self.len += 1;
-            self.weight += u64::from(weight);
-        }
-        let (list_id, era) = (list as u8, self.era);
-        let (prev, next) = (NONE, NONE);
-        let node =
-            Node { key, weight, prev, next, stamp, list: list_id, mark: 0, uses, era, payload };
+    /// Adds a resident entry whose key is not in the table, and was asked for `uses` times of late.
+    pub(super) fn push_front(
+        &mut self,
+        list: ListId,
+        key: u64,
+        weight: u32,
+        uses: u8,
+        payload: T,
+    ) -> Place {
+        self.len += 1;
+        self.weight += u64::from(weight);
+        let known = Known { key, stamp: self.now(), weight, uses: uses.max(1), era: self.era };
+        let node = Node::new(known, payload);
         let place = if let Some(place) = self.free.pop() {
             self.nodes[place as usize] = node;
             place
@@ -251,22 +270,49 @@ impl<T> Table<T> {
         Place(place)
     }
 
+    /// Takes a ghost out of its list; its key stays known until it is either
+    /// [revived](Self::revive) or [forgotten](Self::forget).
+    pub(super) fn loosen(&mut self, place: Place) {
+        self.unlink(place.0);
+        self.nodes[place.0 as usize].list = FREE;
+    }
+
+    /// Makes a loose ghost resident, as [`push_front`](Self::push_front) does with a new key.
+    pub(super) fn revive(&mut self, list: ListId, place: Place, weight: u32, uses: u8, payload: T) {
+        self.len += 1;
+        self.weight += u64::from(weight);
+        let (stamp, era) = (self.now(), self.era);
+        let node = &mut self.nodes[place.0 as usize];
+        (node.stamp, node.weight) = (stamp, weight);
+        (node.mark, node.uses, node.era) = (0, uses.max(1), era);
+        node.put(payload);
+        self.link_front(list, place.0);
+    }
+
     /// Puts another payload and weight in the place of a resident entry's.
     pub(super) fn replace(&mut self, place: Place, weight: u32, payload: T) -> Option<T> {
         let node = &mut self.nodes[place.0 as usize];
-        let before = u64::from(std::mem::replace(&mut node.weight, weight));
-        let list = &mut self.lists[usize::from(node.list)];
-        list.weight = list.weight - before + u64::from(weight);
-        self.weight = self.weight - before + u64::from(weight);
-        node.payload.replace(payload)
+        let before = std::mem::replace(&mut node.weight, weight);
+        if before != weight {
+            let (before, after) = (u64::from(before), u64::from(weight));
+            let list = &mut self.lists[usize::from(node.list)];
+            list.weight = list.weight - before + after;
+            self.weight = self.weight - before + after;
+        }
+        node.put(payload)
     }
 
     /// Takes an entry or ghost out.
     pub(super) fn remove(&mut self, place: Place) -> Option<T> {
         self.unlink(place.0);
+        self.forget(place)
+    }
+
+    /// Takes out what is in no list.
+    pub(super) fn forget(&mut self, place: Place) -> Option<T> {
         let node = &mut self.nodes[place.0 as usize];
         let (key, weight) = (node.key, node.weight);
-        let payload = node.payload.take();
+        let payload = node.take();
         node.list = FREE;
         if payload.is_some() {
             self.len -= 1;
@@ -281,28 +327,37 @@ impl<T> Table<T> {
 
     /// The payloads of all resident entries.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &T> {
-        self.nodes.iter().filter_map(|node| node.payload.as_ref())
+        self.nodes.iter().filter_map(Node::payload)
     }
 
-    /// Empties the table; entries and ghosts come out in the order of their last use.
-    pub(super) fn take_all(&mut self) -> Vec<Loose<T>> {
-        let (clock, era) = (self.clock, self.era);
-        let linked = |node: &Node<T>| node.list != FREE;
-        let nodes = std::mem::take(&mut self.nodes).into_iter().filter(linked);
-        let loosen = |node: Node<T>| {
-            let uses = node.uses >> era.wrapping_sub(node.era).min(7);
-            let Node { key, weight, stamp, payload, .. } = node;
-            Loose { key, weight, uses, stamp, payload }
-        };
-        let mut all: Vec<_> = nodes.map(loosen).collect();
-        all.sort_by_key(|loose| std::cmp::Reverse(clock.wrapping_sub(loose.stamp)));
-        self.free.clear();
-        self.index.clear();
+    /// Empties every list. Entries and ghosts stay, and must be [put](Self::enlist) into lists
+    /// anew or forgotten: they come out here in the order of their last use, entries first. This
+    /// takes four bytes of memory for each, and no more.
+    pub(super) fn take_lists(&mut self) -> (Vec<Place>, Vec<Place>) {
         self.lists = [EMPTY; LISTS];
-        (self.len, self.weight) = (0, 0);
-        all
+        let (now, era) = (self.now(), self.era);
+        let mut all = Vec::with_capacity(self.nodes.len() - self.free.len());
+        for (at, node) in self.nodes.iter_mut().enumerate() {
+            if node.list != FREE {
+                node.uses >>= era.wrapping_sub(node.era).min(7);
+                (node.era, node.list, node.mark) = (era, FREE, 0);
+                all.push(Place(at as u32));
+            }
+        }
+        let ghost = |place: &Place| !self.node(*place).is_resident();
+        let age = |place: &Place| now.wrapping_sub(self.node(*place).stamp);
+        all.sort_unstable_by_key(|place| (ghost(place), std::cmp::Reverse(age(place)), place.0));
+        let entries = all.partition_point(|place| !ghost(place));
+        let ghosts = all.split_off(entries);
+        (all, ghosts)
     }
 
+    /// Puts an entry or ghost that is in no list at the front of one.
+    pub(super) fn enlist(&mut self, list: ListId, place: Place) {
+        self.link_front(list, place.0);
+    }
+
+    #[inline]
     fn node(&self, place: Place) -> &Node<T> {
         &self.nodes[place.0 as usize]
     }
@@ -319,7 +374,7 @@ mod tests {
     fn filled() -> Table<()> {
         let mut table = Table::new(100);
         for key in 1..=4 {
-            table.push_front(0, key, key as u32, ());
+            table.push_front(0, key, key as u32, 1, ());
         }
         table
     }
@@ -336,7 +391,7 @@ mod tests {
         assert_eq!((keys(&table, 0), keys(&table, 1)), (vec![2, 3, 1], vec![4]));
         assert_eq!((table.list_weight(0), table.list_weight(1), table.list_len(0)), (6, 4, 3));
         assert_eq!(table.pop_back(0), Some(1));
-        table.push_front(0, 7, 1, ());
+        table.push_front(0, 7, 1, 1, ());
         assert_eq!(keys(&table, 0), [7, 2, 3]);
         assert!(table.find(1).is_none());
         assert_eq!((table.resident_len(), table.resident_weight()), (4, 10));
@@ -350,9 +405,9 @@ mod tests {
         assert_eq!((table.resident_len(), table.resident_weight()), (3, 7));
         assert_eq!(table.payload(place), None);
         assert_eq!((keys(&table, 2), table.list_weight(2), table.evicted.len()), (vec![3], 3, 1));
-        let loose = table.take_all();
-        let order: Vec<_> = loose.iter().map(|one| (one.key, one.payload.is_some())).collect();
-        assert_eq!(order, [(1, true), (2, true), (3, false), (4, true)]);
+        let (entries, ghosts) = table.take_lists();
+        let keys = |places: &[Place]| places.iter().map(|at| table.key(*at)).collect::<Vec<_>>();
+        assert_eq!((keys(&entries), keys(&ghosts)), (vec![1, 2, 4], vec![3]));
     }
 
     #[test]
@@ -360,7 +415,7 @@ mod tests {
         let mut table = Table::new(1000);
         for key in 0..160 {
             table.tick();
-            table.push_front(0, key, 1, ());
+            table.push_front(0, key, 1, 1, ());
         }
         table.tick();
         table.refresh(0, table.find(155).unwrap());

@@ -1,0 +1,175 @@
+//! A lock for work of some tens of nanoseconds: a look-up in a shard.
+//!
+//! A lock that can park its waiters needs an atomic exchange to be given back, as it has to learn
+//! whether somebody is parked; beside a look-up that exchange is a sixth of the cost, and it keeps
+//! the processor from beginning the next one meanwhile. This one is given back by a plain store.
+//! Who finds it taken spins for as long as a look-up takes, then lets others run, and at last
+//! sleeps, so that a holder that was preempted, or has a lower priority, or remakes a shard's lists,
+//! gets a processor.
+
+#![expect(unsafe_code, reason = "a lock hands out what it holds through a shared reference")]
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Looks before the processor is given to others.
+const SPINS: u32 = 64;
+
+/// Looks before sleeping.
+const YIELDS: u32 = 128;
+
+/// For how long each time.
+const SLEEPS: Duration = Duration::from_micros(50);
+
+/// Holds a value for one thread at a time. Whoever locks it twice never ends.
+#[repr(C)]
+pub(crate) struct Brief<T> {
+    taken: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is only reached through a `Guard`, of which there is one at a time, so that a
+// shared `Brief` only moves it between threads.
+unsafe impl<T: Send> Sync for Brief<T> {}
+
+/// The lock is held; gives it back when it is dropped, also while a panic unwinds.
+pub(crate) struct Guard<'a, T> {
+    lock: &'a Brief<T>,
+}
+
+// SAFETY: a shared guard gives out no more than a shared reference to the value.
+unsafe impl<T: Sync> Sync for Guard<'_, T> {}
+
+impl<T> Brief<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits until nobody else holds it.
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        if !self.take() {
+            self.wait();
+        }
+        Guard { lock: self }
+    }
+
+    #[inline]
+    fn take(&self) -> bool {
+        self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn wait(&self) {
+        let mut looks = 0;
+        loop {
+            pause(looks);
+            looks = looks.saturating_add(1);
+            // Only reads while it is taken, so that the holder's cache line stays its own.
+            if !self.taken.load(Ordering::Relaxed) && self.take() {
+                return;
+            }
+        }
+    }
+}
+
+fn pause(looks: u32) {
+    match looks {
+        ..SPINS => std::hint::spin_loop(),
+        SPINS..YIELDS => std::thread::yield_now(),
+        _ => {
+            #[expect(clippy::disallowed_methods, reason = "who holds the lock needs a processor")]
+            std::thread::sleep(SLEEPS);
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: whoever changed `taken` from false to true is the only one who holds a guard
+        // until its drop makes it false again; the reference does not outlive the guard.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and the guard is borrowed for as long as the reference lives.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.taken.store(false, Ordering::Release);
+    }
+}
+
+impl<T> fmt::Debug for Brief<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brief").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn one_at_a_time_and_nothing_is_lost() {
+        let count = plimsoll_testkit::scale(20_000);
+        let counter = Brief::new((0_usize, 0_usize));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..count {
+                        let mut both = counter.lock();
+                        assert_eq!(both.0, both.1);
+                        both.0 += 1;
+                        std::hint::black_box(&mut both.0);
+                        both.1 += 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*counter.lock(), (4 * count, 4 * count));
+    }
+
+    #[test]
+    fn a_panic_gives_it_back() {
+        let lock = Brief::new(1);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _guard = lock.lock();
+            panic!("under the lock");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(*lock.lock(), 1);
+    }
+
+    #[test]
+    fn who_waits_for_long_gets_it_in_the_end() {
+        let lock = Brief::new(0);
+        let held = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut guard = lock.lock();
+                held.wait();
+                for _ in 0..2000 {
+                    std::thread::yield_now();
+                }
+                *guard += 1;
+            });
+            held.wait();
+            assert_eq!(*lock.lock(), 1);
+        });
+    }
+}
