@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +16,6 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 
 use crate::openai::SOURCE;
 use crate::tls::Trust;
@@ -74,11 +75,14 @@ impl fmt::Display for Target {
 }
 
 /// A connection that is kept open between requests. Closed on drop.
+///
+/// It has no task of its own: whoever waits for an answer reads and writes meanwhile. So a request
+/// is passed on and answered by the one task that has taken it, and no other is woken for it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     target: Arc<Target>,
     sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    wire: Wire,
     /// True from the start of a call until its answer has been read to its end.
     in_call: bool,
 }
@@ -112,23 +116,31 @@ impl Connection {
 
     async fn over<S>(target: &Arc<Target>, stream: S) -> Result<Self, CallError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
     {
         let address = target.address;
         let fail = |cause: String| CallError::Connect { address, cause };
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|e| fail(e.to_string()))?;
-        let driver = tokio::spawn(async move {
+        let wire = Wire(Some(Box::pin(async move {
             // Its end shows at the sender.
             let _ = connection.await;
-        });
-        Ok(Self { target: Arc::clone(target), sender, driver, in_call: false })
+        })));
+        Ok(Self { target: Arc::clone(target), sender, wire, in_call: false })
     }
 
     /// True while requests can be sent: the engine has not closed it, and no call on it was given
     /// up or failed half-way.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&mut self) -> bool {
+        // Nobody has looked at it since it was used last.
+        self.drive(&mut Context::from_waker(Waker::noop()));
         !self.in_call && !self.sender.is_closed()
+    }
+
+    /// Reads and writes what there is to be read and written, and has the task woken when there is
+    /// more. Whoever reads the body of an answer calls this where there is no more of it yet.
+    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
+        self.wire.drive(context);
     }
 
     /// Sends a request and reads the whole answer.
@@ -167,8 +179,20 @@ impl Connection {
         *request.headers_mut() = headers;
         let host = header::HeaderValue::from_str(&self.target.host);
         request.headers_mut().insert(header::HOST, host.map_err(|e| broken(e.to_string()))?);
-        self.sender.ready().await.map_err(|e| broken(e.to_string()))?;
-        self.sender.send_request(request).await.map_err(|e| broken(e.to_string()))
+        let Self { sender, wire, .. } = self;
+        let answer = wire.beside(async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        });
+        answer.await.map_err(|e| broken(e.to_string()))
+    }
+
+    /// The whole body of an answer.
+    pub(crate) async fn read(&mut self, body: Incoming) -> Result<Bytes, CallError> {
+        let address = self.target.address;
+        let whole = self.wire.beside(Limited::new(body, ANSWER_LIMIT).collect()).await;
+        let broken = |cause: String| CallError::Broken { address, cause };
+        Ok(whole.map_err(|error| broken(error.to_string()))?.to_bytes())
     }
 
     /// The answer has been read to its end: the connection can be used again.
@@ -191,15 +215,40 @@ impl Connection {
         let status = response.status();
         let source = response.headers().get(SOURCE);
         let source = source.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT);
-        let body = body.collect().await.map_err(|e| broken(e.to_string()))?.to_bytes();
+        let body = self.read(response.into_body()).await?;
         Ok(Answer { status, source, body })
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
+/// What is read from and written to the other side, until that is over.
+struct Wire(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
+
+impl Wire {
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if self.0.as_mut().is_some_and(|wire| wire.as_mut().poll(context).is_ready()) {
+            self.0 = None;
+        }
+    }
+
+    /// What comes of `work`, which waits for what is read and written meanwhile.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            let polled = work.as_mut().poll(context);
+            if polled.is_ready() {
+                return polled;
+            }
+            // What it has asked for is done at once, and it may be what it waits for.
+            self.drive(context);
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("open", &self.0.is_some()).finish_non_exhaustive()
     }
 }
 
