@@ -58,6 +58,30 @@ impl Row {
         })
     }
 
+    /// The crate that it is of.
+    pub(crate) fn room(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+
+    /// Its line of a table.
+    fn line(&self) -> String {
+        let goal = self.goal.map(figure).unwrap_or_default();
+        let reached = match self.reached() {
+            Some(true) => "yes",
+            Some(false) => "**missed**",
+            None => "",
+        };
+        let peer = |(name, &value): (&String, &f64)| {
+            let ratio = value / self.value;
+            let times =
+                if ratio.is_finite() { format!(" ({}×)", figure(ratio)) } else { String::new() };
+            format!("{name} {}{times}", figure(value))
+        };
+        let peers = self.peers.iter().map(peer).collect::<Vec<_>>().join(", ");
+        let (id, value, unit) = (self.id(), figure(self.value), &self.unit);
+        format!("| {id} | {value} | {unit} | {goal} | {reached} | {peers} |")
+    }
+
     /// The name with its labels, as `name{key=value}`.
     pub(crate) fn id(&self) -> String {
         if self.labels.is_empty() {
@@ -98,30 +122,25 @@ impl Report {
         also.map_or(Ok(()), |path| put(path, &json))
     }
 
-    /// A table with a line a row.
+    /// A table for each crate, with a line a row. In brackets stands how many times ours a peer's
+    /// figure is.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("Revision {}", self.revision);
         for (name, value) in &self.host {
             let _ = write!(text, ", {name} {value}");
         }
-        text.push_str(
-            "\n\n| row | value | unit | goal | reached | peers |\n|---|--:|---|--:|---|---|\n",
-        );
+        let count = |wanted| self.rows.iter().filter(|row| row.reached() == Some(wanted)).count();
+        let (all, reached, missed) = (self.rows.len(), count(true), count(false));
+        let _ = writeln!(text, ". {all} rows, {reached} goals reached, {missed} missed.");
+        let mut room = "";
         for row in &self.rows {
-            let goal = row.goal.map(figure).unwrap_or_default();
-            let reached = match row.reached() {
-                Some(true) => "yes",
-                Some(false) => "**missed**",
-                None => "",
-            };
-            let peers: Vec<_> = row
-                .peers
-                .iter()
-                .map(|(name, value)| format!("{name} {}", figure(*value)))
-                .collect();
-            let (id, value, unit) = (row.id(), figure(row.value), &row.unit);
-            let peers = peers.join(", ");
-            let _ = writeln!(text, "| {id} | {value} | {unit} | {goal} | {reached} | {peers} |");
+            if row.room() != room {
+                room = row.room();
+                let _ = writeln!(text, "\n## {room}\n");
+                text.push_str("| row | value | unit | goal | reached | peers |\n");
+                text.push_str("|---|--:|---|--:|---|---|\n");
+            }
+            let _ = writeln!(text, "{}", row.line());
         }
         text
     }

@@ -105,6 +105,8 @@ fn closed_at_two_threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group(row);
     let (breaker, clock) = (own(), SystemClock::new());
     together(&mut group, OWN, || call_own(&breaker, &clock, true));
+    let word = AtomicU64::new(0);
+    together(&mut group, "floor", || floor(&word));
     let (share, in_a_row, recloser) = (failsafe_share(), failsafe_in_a_row(), recloser());
     together(&mut group, "failsafe", || calls_failsafe(&share, true));
     together(&mut group, "failsafe-consecutive", || calls_failsafe(&in_a_row, true));

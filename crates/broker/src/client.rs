@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http_body_util::{BodyExt as _, Limited};
+use hyper::http::uri::InvalidUri;
 use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
 use crate::http::{CallError, Connection, Target};
 use crate::tls::{TlsError, Trust};
-
-/// Answers larger than this are cut off with an error.
-const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Where a running broker is.
 #[derive(Args, Clone, Debug)]
@@ -132,11 +129,11 @@ impl Client {
                 Some(trust) => Connection::open_secure(&self.target, trust).await?,
                 None => Connection::open(&self.target).await?,
             };
-            let answer = connection.begin(method, path, &self.headers, body).await?;
-            let status = answer.status();
-            let whole = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await;
             let broken = |cause: String| CallError::Broken { address, cause };
-            Ok((status, whole.map_err(|error| broken(error.to_string()))?.to_bytes()))
+            let path = path.parse().map_err(|error: InvalidUri| broken(error.to_string()))?;
+            let answer = connection.begin(method, path, self.headers.clone(), body).await?;
+            let status = answer.status();
+            Ok((status, connection.read(answer.into_body()).await?))
         };
         let silent = |_| CallError::Silent { address, within };
         tokio::time::timeout(within, exchange).await.map_err(silent)?

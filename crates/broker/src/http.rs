@@ -2,20 +2,22 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
+use hyper::http::uri::{InvalidUri, PathAndQuery};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 
-use crate::front::SOURCE;
+use crate::openai::SOURCE;
 use crate::tls::Trust;
 
 /// Answers larger than this are cut off with an error.
@@ -56,6 +58,16 @@ impl Target {
     }
 }
 
+impl Target {
+    /// What is asked for at the server, below its prefix.
+    fn uri(&self, path: PathAndQuery) -> Result<Uri, InvalidUri> {
+        if self.prefix.is_empty() {
+            return Ok(Uri::from(path));
+        }
+        format!("{}{path}", self.prefix).parse()
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.host, self.prefix)
@@ -63,11 +75,14 @@ impl fmt::Display for Target {
 }
 
 /// A connection that is kept open between requests. Closed on drop.
+///
+/// It has no task of its own: whoever waits for an answer reads and writes meanwhile. So a request
+/// is passed on and answered by the one task that has taken it, and no other is woken for it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     target: Arc<Target>,
     sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    wire: Wire,
     /// True from the start of a call until its answer has been read to its end.
     in_call: bool,
 }
@@ -101,23 +116,31 @@ impl Connection {
 
     async fn over<S>(target: &Arc<Target>, stream: S) -> Result<Self, CallError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
     {
         let address = target.address;
         let fail = |cause: String| CallError::Connect { address, cause };
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|e| fail(e.to_string()))?;
-        let driver = tokio::spawn(async move {
+        let wire = Wire(Some(Box::pin(async move {
             // Its end shows at the sender.
             let _ = connection.await;
-        });
-        Ok(Self { target: Arc::clone(target), sender, driver, in_call: false })
+        })));
+        Ok(Self { target: Arc::clone(target), sender, wire, in_call: false })
     }
 
     /// True while requests can be sent: the engine has not closed it, and no call on it was given
     /// up or failed half-way.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&mut self) -> bool {
+        // Nobody has looked at it since it was used last.
+        self.drive(&mut Context::from_waker(Waker::noop()));
         !self.in_call && !self.sender.is_closed()
+    }
+
+    /// Reads and writes what there is to be read and written, and has the task woken when there is
+    /// more. Whoever reads the body of an answer calls this where there is no more of it yet.
+    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
+        self.wire.drive(context);
     }
 
     /// Sends a request and reads the whole answer.
@@ -143,23 +166,33 @@ impl Connection {
     pub(crate) async fn begin(
         &mut self,
         method: Method,
-        path: &str,
-        headers: &HeaderMap,
+        path: PathAndQuery,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, CallError> {
         self.in_call = true;
         let address = self.target.address;
         let broken = |cause: String| CallError::Broken { address, cause };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.target.prefix))
-            .body(Full::new(body))
-            .map_err(|e| broken(e.to_string()))?;
-        *request.headers_mut() = headers.clone();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.target.uri(path).map_err(|e| broken(e.to_string()))?;
+        *request.headers_mut() = headers;
         let host = header::HeaderValue::from_str(&self.target.host);
         request.headers_mut().insert(header::HOST, host.map_err(|e| broken(e.to_string()))?);
-        self.sender.ready().await.map_err(|e| broken(e.to_string()))?;
-        self.sender.send_request(request).await.map_err(|e| broken(e.to_string()))
+        let Self { sender, wire, .. } = self;
+        let answer = wire.beside(async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        });
+        answer.await.map_err(|e| broken(e.to_string()))
+    }
+
+    /// The whole body of an answer.
+    pub(crate) async fn read(&mut self, body: Incoming) -> Result<Bytes, CallError> {
+        let address = self.target.address;
+        let whole = self.wire.beside(Limited::new(body, ANSWER_LIMIT).collect()).await;
+        let broken = |cause: String| CallError::Broken { address, cause };
+        Ok(whole.map_err(|error| broken(error.to_string()))?.to_bytes())
     }
 
     /// The answer has been read to its end: the connection can be used again.
@@ -177,19 +210,45 @@ impl Connection {
         let broken = |cause: String| CallError::Broken { address, cause };
         let json = header::HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
-        let response = self.begin(method, path, &headers, body).await?;
+        let path = path.parse().map_err(|error: InvalidUri| broken(error.to_string()))?;
+        let response = self.begin(method, path, headers, body).await?;
         let status = response.status();
         let source = response.headers().get(SOURCE);
         let source = source.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT);
-        let body = body.collect().await.map_err(|e| broken(e.to_string()))?.to_bytes();
+        let body = self.read(response.into_body()).await?;
         Ok(Answer { status, source, body })
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
+/// What is read from and written to the other side, until that is over.
+struct Wire(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
+
+impl Wire {
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if self.0.as_mut().is_some_and(|wire| wire.as_mut().poll(context).is_ready()) {
+            self.0 = None;
+        }
+    }
+
+    /// What comes of `work`, which waits for what is read and written meanwhile.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            let polled = work.as_mut().poll(context);
+            if polled.is_ready() {
+                return polled;
+            }
+            // What it has asked for is done at once, and it may be what it waits for.
+            self.drive(context);
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("open", &self.0.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use plimsoll_core_types::{Reason, Timestamp};
@@ -107,7 +108,7 @@ impl fmt::Display for Event {
 /// The latest events, and how many there were in all.
 #[derive(Debug, Default)]
 struct Kept {
-    events: VecDeque<Event>,
+    events: VecDeque<Arc<Event>>,
     told: u64,
 }
 
@@ -115,7 +116,7 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Journal {
     kept: Mutex<Kept>,
-    listeners: broadcast::Sender<Event>,
+    listeners: broadcast::Sender<Arc<Event>>,
 }
 
 impl Journal {
@@ -125,24 +126,25 @@ impl Journal {
     }
 
     pub(crate) fn tell(&self, event: Event) {
+        let event = Arc::new(event);
         let mut kept = self.kept.lock();
         if kept.events.len() == KEPT {
             kept.events.pop_front();
         }
-        kept.events.push_back(event.clone());
+        kept.events.push_back(Arc::clone(&event));
         kept.told += 1;
         drop(kept);
         // Nobody listening is no loss: the event is kept.
         let _ = self.listeners.send(event);
     }
 
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Event>> {
         self.listeners.subscribe()
     }
 
     /// The kept events after the one with the number `after`, the oldest first, and the number of
     /// the last one. Numbers begin at 1.
-    pub(crate) fn after(&self, after: u64) -> (u64, Vec<Event>) {
+    pub(crate) fn after(&self, after: u64) -> (u64, Vec<Arc<Event>>) {
         let kept = self.kept.lock();
         let news = usize::try_from(kept.told.saturating_sub(after)).unwrap_or(usize::MAX);
         let skip = kept.events.len().saturating_sub(news);
@@ -150,7 +152,7 @@ impl Journal {
     }
 
     /// The kept events about `subject`, the oldest first.
-    pub(crate) fn about(&self, subject: &str) -> Vec<Event> {
+    pub(crate) fn about(&self, subject: &str) -> Vec<Arc<Event>> {
         let kept = self.kept.lock();
         kept.events.iter().filter(|event| event.subject == subject).cloned().collect()
     }
@@ -161,7 +163,7 @@ impl Journal {
     }
 
     /// The first kept event of `kind`.
-    pub(crate) fn first(&self, kind: EventKind) -> Option<Event> {
+    pub(crate) fn first(&self, kind: EventKind) -> Option<Arc<Event>> {
         self.kept.lock().events.iter().find(|event| event.kind == kind).cloned()
     }
 }

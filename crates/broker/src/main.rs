@@ -7,7 +7,6 @@ mod config;
 mod demo;
 mod engine;
 mod fleet;
-mod front;
 mod guard;
 mod hold;
 mod http;

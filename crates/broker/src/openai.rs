@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use plimsoll_core_types::{Bytes, ModelId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::fleet::Loading;
+
+/// Says where an answer came from: a `warm` engine, or a `cold` one.
+pub(crate) const SOURCE: HeaderName = HeaderName::from_static("x-plimsoll-source");
 
 /// The body of `POST /v1/embeddings`. Fields that are not known are ignored, as OpenAI does.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
-//! The vocabulary of Plimsoll: units, resource vectors, requests, leases, reasons, clocks, and
-//! the interfaces between its crates.
+#![doc = include_str!("../README.md")]
 //!
-//! Four quantities are kept apart everywhere, each a [`ResourceVector`]:
+//! # Four quantities
+//!
+//! They are kept apart everywhere, each a [`ResourceVector`]:
 //!
 //! | | is |
 //! |---|---|
@@ -13,19 +14,6 @@
 //! The crate holds no algorithm beyond checked arithmetic and the one ranking that every room
 //! shares ([`GiveUp`]). It reads no clock except in [`SystemClock`], spawns nothing and does no
 //! I/O.
-//!
-//! ```
-//! use plimsoll_core_types::{Bytes, Dimension, Millicores, ResourceVector};
-//!
-//! let machine = ResourceVector::new().with_cpu(Millicores::from_cores(2)).with_memory("4Gi".parse()?);
-//! let model = ResourceVector::new().with_cpu("500m".parse()?).with_memory("1.5Gi".parse()?);
-//!
-//! let left = machine.checked_sub(&model)?;
-//! assert_eq!(left.memory(), Bytes::from_mib(2560));
-//! assert_eq!(model.first_exceeding(&left), None);
-//! assert_eq!(machine.first_exceeding(&left), Some(Dimension::Cpu));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 mod alert;
 mod cache;
@@ -41,6 +29,7 @@ mod pool;
 mod predict;
 mod priority;
 mod probe;
+mod random;
 mod rank;
 mod reason;
 mod reclaim;
@@ -89,6 +78,7 @@ pub use predict::{
 };
 pub use priority::{Priority, PriorityError};
 pub use probe::{CapacityProbe, ProbeError, ProbeNote, ProbeReading};
+pub use random::SplitMix64;
 pub use rank::GiveUp;
 pub use reason::{Lacking, NeverFits, Reason};
 pub use reclaim::{ReclaimRequest, Reclaimer};

@@ -194,7 +194,9 @@ pub struct ResourceStatus {
     pub reclaiming: ResourceVector,
     /// What could be granted now: `limit − promised`, at least zero.
     pub available: ResourceVector,
-    /// The leases, by number, at most as many as the pool's config says.
+    /// How many leases are held.
+    pub held: usize,
+    /// The leases, by number, at most as many as the pool's config says: the first of those held.
     pub leases: Vec<LeaseStatus>,
     /// Who waits, the next one first, at most as many as the pool's config says.
     pub waiters: Vec<WaiterStatus>,

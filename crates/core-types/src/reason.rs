@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::ConsumerId;
+use crate::id::{ConsumerId, ModelId};
 use crate::memory::PressureLevel;
 use crate::units::{Bytes, Ratio};
 use crate::vector::{Dimension, ResourceVector};
@@ -64,6 +64,11 @@ pub enum Reason {
         position: usize,
         /// What it lacks.
         lacking: Lacking,
+    },
+    /// There is room, and a model that may not be loaded beside it has not gone yet.
+    Excluded {
+        /// By which.
+        by: ModelId,
     },
     /// There can never be room.
     NeverFits(NeverFits),
@@ -210,6 +215,7 @@ impl fmt::Display for Reason {
             Self::Waits { position, lacking } => {
                 write!(f, "waits at position {position}, {lacking}")
             }
+            Self::Excluded { by } => write!(f, "waits for {by} to go: only one of both is loaded"),
             Self::NeverFits(never) => never.fmt(f),
             Self::DeadlinePassed { waited } => {
                 write!(f, "its deadline passed after {} of waiting", secs(*waited))

@@ -65,6 +65,7 @@ fn status(at: Timestamp) -> ResourceStatus {
         promised: amount(64),
         reclaiming: amount(64),
         available: amount(448),
+        held: 1,
         leases: vec![lease],
         waiters: vec![waiter],
         granted: 1,

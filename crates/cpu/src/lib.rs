@@ -1,4 +1,6 @@
-//! How many cores there really are, who uses them, who should, and holding everybody to it.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to begin
 //!
 //! | question | answer |
 //! |---|---|
@@ -59,29 +61,6 @@
 //!     println!("{}: {} threads, {}: {}", given.consumer, given.threads, given.share, given.reason);
 //! }
 //! # Ok::<(), plimsoll_core_types::NameError>(())
-//! ```
-//!
-//! # Half a core for batch jobs
-//!
-//! ```
-//! use std::sync::Arc;
-//! use plimsoll_core_types::{Millicores, Priority, SystemClock, TaskClass, TenantId};
-//! use plimsoll_cpu::account::{AccountConfig, Accountant};
-//! use plimsoll_cpu::throttle::{Throttle, ThrottleConfig};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let accountant = Accountant::new(&AccountConfig::default());
-//! let config = ThrottleConfig { rate: Millicores::new(500), ..ThrottleConfig::default() };
-//! let throttle = Throttle::new(&config, Arc::new(SystemClock::new()))?;
-//! let class = TaskClass { model: None, tenant: TenantId::DEFAULT, priority: Priority::BestEffort };
-//! let batch = throttle.class(1.0, accountant.meter(&class))?;
-//!
-//! let lines = batch.throttle(async { (0..100).map(|n| n * n).sum::<u64>() }).await;
-//! assert_eq!(lines, 328_350);
-//! assert_eq!(batch.meter().totals().futures, 1);
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! # Other hosts than Linux

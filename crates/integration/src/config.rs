@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plimsoll_cache::residency::Groups;
 use plimsoll_core_types::{Bytes, ModelId, Priority, Ratio, ResourceVector, ServiceLevel};
 
 use crate::resilience::{LadderConfig, Rung, ScaleConfig};
@@ -19,8 +20,9 @@ pub struct PlanConfig {
     /// A model that became ready less than this ago is not evicted. Default 1 s: shorter reacts
     /// faster, longer keeps two models from pushing each other out in turn.
     pub min_residence: Duration,
-    /// A waiter that has waited this long may have a model evicted that is at work. Default
-    /// 300 ms. Idle models give way at once.
+    /// A waiter that has waited this long, and for four times as long as its own load takes, may
+    /// have a model evicted that is at work. Default 300 ms. Idle models give way once they have
+    /// been idle for a quarter of the time that their return costs.
     pub patience: Duration,
     /// How far ahead the need of a resident model counts. Default 3 s.
     pub lookahead: Duration,
@@ -49,6 +51,10 @@ pub struct PlanConfig {
     /// Caches may have to give bytes to waiters, down to so many. Default none: they keep what
     /// they have. For fleets that know [`ShiftBytes`](plimsoll_core_types::Action::ShiftBytes).
     pub cache_least: Option<Bytes>,
+    /// Models that are loaded and evicted together, and those of which one is loaded at a time.
+    /// Default none. Whoever loads models sees to it that those of a group are asked for together;
+    /// one that must wait until another has gone is [waiting](plimsoll_core_types::EngineState::Waiting) meanwhile.
+    pub groups: Groups,
 }
 
 /// How models are served less fully under strain.
@@ -129,6 +135,7 @@ impl PlanConfig {
             shedding: None,
             scaling: None,
             cache_least: None,
+            groups: Groups::default(),
         }
     }
 

@@ -46,6 +46,10 @@ pub fn pool_holds(status: &ResourceStatus, lowered: bool) -> bool {
     (books.within || lowered) && books.adds_up(status) && status.available == books.rest
 }
 
+const fn lists_all(status: &ResourceStatus) -> bool {
+    status.leases.len() >= status.held
+}
+
 struct Books {
     within: bool,
     sum: Result<ResourceVector, VectorError>,
@@ -62,7 +66,8 @@ impl Books {
     }
 
     fn adds_up(&self, status: &ResourceStatus) -> bool {
-        self.sum.as_ref() == Ok(&status.promised)
+        // Of a part, the sum says nothing.
+        !lists_all(status) || self.sum.as_ref() == Ok(&status.promised)
     }
 }
 
@@ -78,7 +83,7 @@ pub(crate) fn check_engines(snapshot: &SystemSnapshot, before: Option<&SystemSna
         name: "every engine's lease is known to the pool".to_owned(),
         holds: unknown.is_empty(),
         detail: if unknown.is_empty() {
-            format!("{} leases", snapshot.pool.leases.len())
+            format!("{} leases", snapshot.pool.held)
         } else {
             let names: Vec<_> = unknown.iter().map(|(model, _)| model.as_str()).collect();
             format!("not known: {}", names.join(", "))
@@ -106,6 +111,45 @@ fn strangers(snapshot: &SystemSnapshot) -> Vec<(&ModelId, LeaseId)> {
         next += 1;
         true
     };
+    // Those with the lowest numbers are listed: of a higher one nothing is known.
+    let last = listed.last().map(|lease| lease.id).filter(|_| !lists_all(&snapshot.pool));
     let leases = snapshot.engines.iter().filter_map(|e| Some((&e.model, e.lease?)));
+    let leases = leases.filter(|(_, lease)| last.is_none_or(|last| *lease <= last));
     leases.filter(|(_, lease)| !is_known(*lease)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plimsoll_core_types::{
+        Bytes, ConsumerId, ManualClock, Resource, ResourcePool as _, ResourceRequest,
+    };
+    use plimsoll_pool::{LedgerConfig, LedgerPool};
+
+    use super::*;
+
+    fn mib(count: u64) -> ResourceVector {
+        ResourceVector::new().with_memory(Bytes::from_mib(count))
+    }
+
+    #[test]
+    fn what_is_not_listed_breaks_no_books() {
+        let config = LedgerConfig { max_listed: 2, ..LedgerConfig::default() };
+        let pool = LedgerPool::new(mib(64), config, Arc::new(ManualClock::new())).unwrap();
+        let take = |name: &str| -> Resource {
+            let request = ResourceRequest::new(ConsumerId::new(name).unwrap(), mib(8)).unwrap();
+            pool.try_allocate(request).unwrap().unwrap()
+        };
+        let mut held = vec![take("a"), take("b"), take("c")];
+        let part = pool.monitor();
+        assert_eq!((part.leases.len(), part.held), (2, 3));
+        assert!(pool_holds(&part, false));
+        assert!(check_pool(&part, false).iter().all(|check| check.holds));
+        held.pop();
+        let mut whole = pool.monitor();
+        assert!(pool_holds(&whole, false));
+        whole.leases[0].amount = mib(9);
+        assert!(!pool_holds(&whole, false), "where all are listed, they must add up");
+    }
 }

@@ -1,10 +1,13 @@
-//! The optimizer that closes the loop over pool, memory, CPU, cache, prediction and load.
+#![doc = include_str!("../README.md")]
 //!
-//! Each time round it takes a snapshot, makes a [plan](Planner) from it, applies the plan, and
-//! judges what earlier plans were worth. [`Planner`] is pure: it takes a
-//! [`SystemSnapshot`](plimsoll_core_types::SystemSnapshot), which carries its own moment, and
-//! answers with actions and their reasons, so that the same decisions are made on a live machine
-//! and in virtual time. [`Optimizer`] is the shell that measures, applies and records.
+//! # Where to begin
+//!
+//! | you have | begin at |
+//! |---|---|
+//! | the parts of a system, as trait objects | [`Optimizer`], whose `integrate` says what is missing or contradicts itself |
+//! | a loop of your own | [`Planner`]: a [`SystemSnapshot`](plimsoll_core_types::SystemSnapshot) in, actions out |
+//! | calls that may fail | [`resilience::Guard`], or its parts |
+//! | metrics to name | [`telemetry`] |
 //!
 //! The crate composes, and holds no algorithm that belongs to a room below: which models give way
 //! is [`plimsoll_cache::residency`]'s choice, how probably a model is needed is

@@ -2,6 +2,7 @@
 
 mod act;
 mod contain;
+mod crew;
 mod inspect;
 mod log;
 mod sense;
@@ -13,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use plimsoll_cache::residency::Groups;
 use plimsoll_core_types::{
     Action, Alert, AlertSink, Check, Decision, EngineSnapshot, IntegrateError, Integration,
     IntegrationStatus, KeyMetrics, LoadMetrics, ModelId, Priority, ResourceOptimizer,
@@ -53,6 +55,8 @@ pub struct Optimizer {
     /// Taken out while a tick is under way, so that components are never called under the lock.
     running: Mutex<Option<Box<Loop>>>,
     shown: Mutex<Shown>,
+    /// What models belong to from the next round on, where that is news.
+    regrouped: Mutex<Option<Groups>>,
     /// There once there is a system.
     outside: OnceLock<Outside>,
 }
@@ -75,7 +79,13 @@ struct Loop {
     last: Sensed,
     /// Lists of an earlier snapshot, to be written over by those who made them: a thousand models
     /// fill a megabyte, which is not handed out and back ten times a second.
-    spare: Option<(Vec<EngineSnapshot>, ResourceStatus)>,
+    spare: Spare,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    engines: Option<Vec<EngineSnapshot>>,
+    pool: Option<ResourceStatus>,
 }
 
 /// The latest readings, which stand in when a probe fails.
@@ -118,7 +128,13 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let (running, shown) = (Mutex::new(None), Mutex::new(Shown::default()));
-        Ok(Self { config, sinks: Vec::new(), running, shown, outside: OnceLock::new() })
+        let (regrouped, outside) = (Mutex::new(None), OnceLock::new());
+        Ok(Self { config, sinks: Vec::new(), running, shown, regrouped, outside })
+    }
+
+    /// Models belong to `groups` from the next round on, instead of those of the config.
+    pub fn set_groups(&self, groups: Groups) {
+        *self.regrouped.lock() = Some(groups);
     }
 
     /// The same optimizer, which tells its alerts to `sink` too.
@@ -151,6 +167,9 @@ impl Optimizer {
             self.show_blind(turn.state(), start);
             return Vec::new();
         };
+        if let Some(groups) = self.regrouped.lock().take() {
+            turn.state().planner.set_groups(groups);
+        }
         let plan = turn.state().planner.plan(&snapshot);
         let expected = turn.state().planner.expected().to_vec();
         let judged = turn.state().planner.take_judged();
@@ -251,7 +270,8 @@ impl Optimizer {
         let verdicts = state.planner.verdicts();
         shown.judged = (verdicts.kept(), verdicts.rolled_back());
         let before = shown.snapshot.replace(snapshot);
-        state.spare = before.map(|before| (before.engines, before.pool));
+        let (engines, pool) = before.map(|before| (before.engines, before.pool)).unzip();
+        state.spare = Spare { engines, pool };
         drop(shown);
         for alert in &news {
             self.sinks.iter().for_each(|sink| sink.alert(alert));

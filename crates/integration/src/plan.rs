@@ -13,10 +13,13 @@ mod shed;
 pub(crate) mod tests;
 mod undo;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use plimsoll_core_types::{Action, CacheMetrics, Effect, PlannedAction, SystemSnapshot, Timestamp};
+use plimsoll_cache::residency::Groups;
+use plimsoll_core_types::{
+    Action, CacheMetrics, Effect, ModelId, PlannedAction, SystemSnapshot, Timestamp,
+};
 
 use crate::config::{ConfigError, PlanConfig};
 use crate::cooldown::CoolDowns;
@@ -48,6 +51,8 @@ pub struct Planner {
     verdicts: Verdicts,
     services: Services,
     expected: Vec<Option<Effect>>,
+    /// Since when those have waited that must wait for another one of their group to go.
+    kept_out: BTreeMap<ModelId, Timestamp>,
     /// Kinds of action that nobody here can do.
     unsupported: BTreeSet<&'static str>,
 }
@@ -67,6 +72,7 @@ impl Planner {
             verdicts: Verdicts::default(),
             services: Services::default(),
             expected: Vec::new(),
+            kept_out: BTreeMap::new(),
             unsupported: BTreeSet::new(),
         })
     }
@@ -84,6 +90,7 @@ impl Planner {
         self.plan_replacements(&mut draft);
         self.plan_footprints(&mut draft);
         self.plan_evictions(&mut draft);
+        self.plan_exclusions(&mut draft);
         self.plan_prewarm(&mut draft);
         self.plan_retunes(&mut draft);
         self.plan_services(&mut draft);
@@ -121,6 +128,11 @@ impl Planner {
     /// The actions whose effect has become clear since this was last asked.
     pub fn take_judged(&mut self) -> Vec<Judged> {
         self.verdicts.take_news()
+    }
+
+    /// Models belong to `groups` from now on.
+    pub fn set_groups(&mut self, groups: Groups) {
+        self.config.groups = groups;
     }
 
     /// Every model is served in full and nobody is refused now, whatever was decided before.

@@ -19,7 +19,6 @@ mod bulkhead;
 mod guard;
 mod ladder;
 mod limits;
-mod random;
 mod retry;
 mod scale;
 mod watchdog;

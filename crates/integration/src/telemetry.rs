@@ -105,7 +105,7 @@ mod spoken {
         gauge!("plimsoll_promised_ratio").set(key.promised_share.get());
         gauge!("plimsoll_utilization_ratio").set(key.utilization.get());
         gauge!("plimsoll_waiters").set(snapshot.pool.waiters.len() as f64);
-        gauge!("plimsoll_leases").set(snapshot.pool.leases.len() as f64);
+        gauge!("plimsoll_leases").set(snapshot.pool.held as f64);
         let mut counts = [0_u32; STATES.len()];
         for engine in &snapshot.engines {
             counts[engine.state as usize] += 1;

@@ -1,23 +1,19 @@
 //! What the hot paths take: allocations, and looks at the clock.
 
 #![cfg(not(loom))]
+mod idle;
+
 use std::cell::Cell;
 use std::future::Future as _;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use plimsoll_core_types::{
-    ActionError, ActionOutcome, Bytes, Clock, ConsumerId, EngineSnapshot, EngineState, Fleet,
-    LoadMetrics, ManualClock, ModelId, PlannedAction, Priority, Resource, ResourceOptimizer as _,
-    ResourceRequest, ResourceVector, SystemComponents, Timestamp,
-};
+use plimsoll_core_types::Timestamp;
 use plimsoll_integration::resilience::{Breaker, BreakerConfig};
-use plimsoll_integration::{Optimizer, OptimizerConfig, PlanConfig};
-use plimsoll_pool::{LedgerConfig, LedgerPool};
 use plimsoll_testkit::{Counting, allocations};
+
+use idle::System;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -60,87 +56,11 @@ fn a_breaker_allocates_nothing_in_any_state() {
     assert_eq!(looks.get(), 1 + 1000 + 3, "once to open, once for each call that is not closed");
 }
 
-/// As many idle engines as somebody wants, each with its lease.
-#[derive(Debug)]
-struct Idle(Vec<EngineSnapshot>);
-
-#[async_trait]
-impl Fleet for Idle {
-    fn engines(&self) -> Vec<EngineSnapshot> {
-        self.0.clone()
-    }
-
-    fn engines_into(&self, engines: &mut Vec<EngineSnapshot>) {
-        engines.clone_from(&self.0);
-    }
-
-    fn traffic(&self) -> Option<LoadMetrics> {
-        None
-    }
-
-    async fn apply(&self, _: &PlannedAction) -> Result<ActionOutcome, ActionError> {
-        Ok(ActionOutcome::Moot)
-    }
-}
-
-fn engine(index: u64, lease: &Resource) -> EngineSnapshot {
-    let amount = *lease.amount();
-    EngineSnapshot {
-        model: ModelId::new(&format!("m{index}")).unwrap(),
-        state: EngineState::Ready,
-        priority: Priority::Normal,
-        pinned: false,
-        declared: amount,
-        believed: amount,
-        lease: Some(lease.id()),
-        promised: amount,
-        used: amount,
-        peak: amount,
-        samples: 100,
-        slots: 4,
-        threads: 1,
-        in_progress: 1,
-        waiting: 0,
-        arrivals: 100,
-        last_used: None,
-        ready_since: Some(Timestamp::ZERO),
-        load_time: Duration::from_secs(1),
-        silent: Duration::ZERO,
-        missed_probes: 0,
-    }
-}
-
 /// What the allocator is asked for in one round over so many models, when it has gone round a few
-/// times.
+/// times. On a thread of its own it is not counted: the parts are called on this one.
 async fn allocations_of_a_round(models: u64) -> u64 {
-    let clock = Arc::new(ManualClock::new());
-    let limit = ResourceVector::new().with_memory(Bytes::from_mib(models + 1));
-    let own = Arc::clone(&clock) as Arc<dyn Clock>;
-    let pool = Arc::new(LedgerPool::new(limit, LedgerConfig::default(), own).unwrap());
-    let (mut engines, mut leases) = (Vec::new(), Vec::new());
-    for index in 0..models {
-        let amount = ResourceVector::new().with_memory(Bytes::from_mib(1));
-        let consumer = ConsumerId::new(&format!("m{index}")).unwrap();
-        let request = ResourceRequest::new(consumer, amount).unwrap();
-        let lease = pool.allocate(request).await.unwrap();
-        engines.push(engine(index, &lease));
-        leases.push(lease);
-    }
-    let parts = SystemComponents {
-        clock: Arc::clone(&clock) as _,
-        pool,
-        fleet: Arc::new(Idle(engines)),
-        probes: Vec::new(),
-        memory: None,
-        cpu: None,
-        caches: Vec::new(),
-        predictor: None,
-        load: None,
-    };
-    // On its own thread it is counted here.
-    let config = OptimizerConfig { isolate: false, ..OptimizerConfig::new(PlanConfig::new(limit)) };
-    let optimizer = Optimizer::new(config).unwrap();
-    optimizer.integrate(parts).await.unwrap();
+    let System { clock, parts, optimizer } = System::of(models, false).await;
+    assert_eq!(parts.pool.monitor().leases.len() as u64, models);
     for _ in 0..5 {
         clock.advance(Duration::from_millis(10));
         assert_eq!(optimizer.tick().await, []);

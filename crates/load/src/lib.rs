@@ -1,19 +1,18 @@
-//! Admission that survives overload, balancing by predicted completion, and load alerts.
+#![doc = include_str!("../README.md")]
 //!
-//! - [`Balancer`] sends each request to the backend that should be done with it first, and counts it
-//!   there until its [`Dispatch`] ends. It ejects what fails, and probes it back. Other policies are
-//!   in [`policy`].
-//! - [`Admission`] holds the number in progress at a limit. Who exceeds it waits in one line: by
-//!   class, by tenants' shares, until a deadline, the newest first under overload; or is refused,
-//!   with the reason and the time after which to come back.
+//! # Where to begin
+//!
+//! | you have | begin at |
+//! |---|---|
+//! | several backends | [`Balancer`]; other policies than predicted completion are in [`policy`] |
+//! | one server, and more requests than it can take | [`Admission`] |
 #![cfg_attr(
     feature = "tower",
-    doc = "- [`tower::Balanced`] is both as one tower service, with [`Sessions`] and alerts."
+    doc = "| a tower stack | [`tower::Balanced`]: both as one service, with [`Sessions`] and alerts |"
 )]
-//! - [`LoadService`] manages both: limits, forecasts of load, what is about to be saturated.
-//! - [`alert::Alerts`] tells when objectives on errors and latency burn their budget too fast.
-//! - [`scenario`] runs all of it in virtual time, beside other policies and beside what knows
-//!   everything.
+//! | objectives on errors and latency | [`alert::Alerts`] |
+//! | a control loop | [`LoadService`]: limits, forecasts of load, what is about to be saturated |
+//! | doubts | [`scenario`]: all of it in virtual time, beside other policies and what knows everything |
 //!
 //! Cores are pure: they take the time as a parameter, and are the same in production, under property
 //! tests and in simulations.

@@ -1,6 +1,6 @@
-//! What a host's memory truly is, budgets that hold, reclaim hooks, learned footprints.
+#![doc = include_str!("../README.md")]
 //!
-//! Five things, each usable alone:
+//! # Where to begin
 //!
 //! | | answers | begin at |
 //! |---|---|---|
@@ -12,34 +12,6 @@
 //!
 //! [`MemoryService`] puts host truth, tracking, reclaim and forecasts behind the
 //! [`MemoryManager`](plimsoll_core_types::MemoryManager) that a control loop asks.
-//!
-//! ```
-//! use plimsoll_core_types::{Bytes, CapacityProbe, ConsumerId, Timestamp};
-//! use plimsoll_memory::HostMemory;
-//! use plimsoll_memory::budget::{Allowance, Budget, BudgetConfig};
-//! use plimsoll_memory::footprint::Footprints;
-//! use plimsoll_memory::process::ProcessMemory;
-//!
-//! // What is there, and what is free of it, other programs and all.
-//! let reading = HostMemory::system().sample(Timestamp::ZERO)?;
-//! let free = reading.capacity.memory().saturating_sub(reading.used.memory());
-//!
-//! // A budget of it, and a model's part.
-//! let host = Budget::root(ConsumerId::new("host")?, free, BudgetConfig::default())?;
-//! let name = ConsumerId::new("embedder")?;
-//! let model = host.child(name.clone(), Allowance::of("50%".parse()?))?;
-//! let weights = model.try_reserve(Bytes::from_mib(1))?;
-//!
-//! // What it is measured to need is what its next load asks for.
-//! let mut footprints = Footprints::default();
-//! let used = ProcessMemory::open(std::process::id())?.sample()?.anonymous;
-//! for second in 0..5 {
-//!     let now = Timestamp::from_secs_f64(f64::from(second));
-//!     footprints.observe(&name, weights.bytes(), used, now);
-//! }
-//! assert!(footprints.believed(&name).is_some_and(|learned| learned.bytes >= used));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 //!
 //! # What holds
 //!

@@ -1,32 +1,13 @@
-//! Who may hold how much, and who goes next.
+#![doc = include_str!("../README.md")]
 //!
-//! Two things that stand alone:
+//! # Where to begin
 //!
-//! - The **ledger** ([`LedgerPool`], [`ledger::Ledger`]) hands out quantities: memory, CPU,
-//!   accelerator memory, slots, as one vector, whole or not at all. It is the only owner of what
-//!   is promised.
-//! - The **instance pool** ([`Pool`]) lends warm objects: connections, sessions, loaded models.
-//!
-//! Beside them stands [`sizing`]: how large a pool should be.
-//!
-//! ```
-//! use std::sync::Arc;
-//! use plimsoll_core_types::{Bytes, ConsumerId, ResourcePool, ResourceRequest, ResourceVector, SystemClock};
-//! use plimsoll_pool::{LedgerConfig, LedgerPool};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let machine = ResourceVector::new().with_memory(Bytes::from_gib(8));
-//! let pool = LedgerPool::new(machine, LedgerConfig::default(), Arc::new(SystemClock::new()))?;
-//!
-//! let need = ResourceVector::new().with_memory(Bytes::from_gib(3));
-//! let lease = pool.allocate(ResourceRequest::new(ConsumerId::new("llama-8b")?, need)?).await?;
-//! assert_eq!(pool.monitor().available.memory(), Bytes::from_gib(5));
-//! drop(lease);
-//! assert_eq!(pool.monitor().available.memory(), Bytes::from_gib(8));
-//! # Ok(())
-//! # }
-//! ```
+//! | you have | begin at |
+//! |---|---|
+//! | a machine, or anything that is counted | [`LedgerPool`]; [`ledger::Ledger`] is its pure core |
+//! | objects that are costly to make | [`Pool`], with a [`Manager`] that makes and checks them |
+//! | such objects for many keys, within one bound | [`KeyedPool`] |
+//! | a pool, and the question how large it should be | [`sizing`] |
 
 mod instance;
 #[cfg(loom)]

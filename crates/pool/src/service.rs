@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, PressureLevel,
-    Reason, ReleaseError, RenewError, ResizeError, Resource, ResourceRequest, ResourceVector,
-    TicketId, Timestamp,
+    AllocateError, Bytes, Clock, ConsumerId, DeviceIndex, LeaseHolder, LeaseId, LeaseStatus,
+    PressureLevel, Reason, ReleaseError, RenewError, ResizeError, Resource, ResourceRequest,
+    ResourceVector, TicketId, Timestamp,
 };
 use tokio::sync::{Notify, broadcast, oneshot};
 
@@ -196,6 +196,12 @@ impl LedgerPool {
         let asked = self.shared.run(|ledger, now| ledger.preempt(lease, beneficiary, grace, now));
         self.shared.expiries.notify_waiters();
         asked
+    }
+
+    /// The first `most` leases of those with a number above `after`, by number: what a status does
+    /// not list, page by page.
+    pub fn leases_after(&self, after: LeaseId, most: usize) -> Vec<LeaseStatus> {
+        self.shared.run(|ledger, _| ledger.leases_after(after, most))
     }
 
     /// When `ticket`, as [`monitor`](plimsoll_core_types::ResourcePool::monitor) lists it, is granted at the latest,

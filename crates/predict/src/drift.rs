@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked};
+
 /// What is tolerated, in mean absolute errors.
 const TOLERATED: f32 = 1.0;
 /// One error counts at most this much.
@@ -19,6 +21,11 @@ pub(crate) struct Drift {
 }
 
 impl Drift {
+    pub(crate) fn check(self, threshold: f32) -> Checked {
+        check::within("drift.above", &[self.above], 0.0, threshold)?;
+        check::within("drift.below", &[self.below], 0.0, threshold)
+    }
+
     /// Learns a normalised error; true when the series has changed.
     pub(crate) fn learn(&mut self, normal: f32, threshold: f32) -> bool {
         let normal = normal.clamp(-CUT, CUT);

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use plimsoll_core_types::Timestamp;
 
+use crate::check::{self, Checked, ensure};
+
 /// Values beyond this are rejected: no resource has that much, and profiles are kept in `f32`.
 pub(crate) const LARGEST: f64 = 1e30;
 
@@ -81,6 +83,14 @@ impl Grid {
         Place::Ahead(steps)
     }
 
+    pub(crate) fn check(&self, fresh: &Self) -> Checked {
+        ensure("grid.interval", self.interval == fresh.interval)?;
+        // A step is due within half an interval of its sample.
+        let near = |(due, came): (u64, u64)| due.abs_diff(came) <= self.interval;
+        ensure("grid.last", self.last.is_none_or(near))?;
+        ensure("grid.stale", self.stale < STALE_LIMIT)
+    }
+
     fn old(&mut self, at: u64, came: u64) -> Place {
         if at == came {
             return Place::Duplicate;
@@ -124,6 +134,13 @@ impl Outage {
     pub(crate) fn scale(&mut self, by: f32) {
         self.usual *= by;
         self.least *= by;
+    }
+
+    pub(crate) fn check(&self) -> Checked {
+        check::values("outage.usual", &[self.usual])?;
+        check::values("outage.least", &[self.least])?;
+        ensure("outage.run", self.run <= LONGEST_OUTAGE)?;
+        ensure("outage.episodes", self.episodes <= EPISODES)
     }
 
     /// Whether `value` is suspected to be none.

@@ -15,17 +15,46 @@
 use plimsoll_core_types::Quantiles;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked};
+use crate::lanes::{Four, array, each, twelve};
+use crate::num::{larger, share, smaller};
+
 pub(crate) const COUNT: usize = Quantiles::LEVELS.len();
 const MEDIAN: usize = COUNT / 2;
-/// The places of the 95% interval's ends.
+/// The places of the 95% interval's ends, each the second of four.
 pub(crate) const LOW: usize = 1;
 pub(crate) const HIGH: usize = COUNT - 2;
+const _: () = assert!(LOW % 4 == 1 && HIGH % 4 == 1 && HIGH / 4 == 2);
 /// Distances of a Laplace distribution's quantiles in units of its mean deviation: where all
 /// tails begin.
 pub(crate) const LAPLACE: [f32; COUNT] =
     [3.91, 3.0, 2.3, 1.61, 0.69, 0.0, 0.69, 1.61, 2.3, 3.0, 3.91];
+/// The levels, filled up to three registers of four.
+const LANES: usize = 12;
+type Lanes = [f32; LANES];
+/// Which way each level lies from the point.
+const SIDE: Lanes = [-1.0, -1.0, -1.0, -1.0, -1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+/// The same for what is said, where the median's distance has a sign of its own.
+const TOWARDS: Lanes = {
+    let mut towards = SIDE;
+    towards[MEDIAN] = 1.0;
+    towards
+};
+/// How often a value is to lie beyond each level.
+const SHARE: Lanes = {
+    let mut share = [0.5; LANES];
+    let mut k = 0;
+    while k < COUNT {
+        let level = Quantiles::LEVELS[k];
+        share[k] = if k < MEDIAN { level as f32 } else { (1.0 - level) as f32 };
+        k += 1;
+    }
+    share
+};
 const NARROWEST: f32 = 0.005;
 const WIDEST: f32 = 200.0;
+/// The median is corrected by no more than this.
+const MOST_BIAS: f32 = 2.0;
 
 /// How fast the ends of the interval that was given out move, per error.
 const GIVEN: f32 = 0.16;
@@ -34,7 +63,7 @@ const GIVEN: f32 = 0.16;
 const ANSWERED: f32 = 2.0;
 
 /// How fast the trackers of one horizon move, per error.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pace {
     /// Of all levels.
     tracked: f32,
@@ -60,7 +89,7 @@ impl Pace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tails {
     /// Distance below (first half) or above the point; the middle is the signed bias.
-    distance: [f32; COUNT],
+    distance: Lanes,
     /// Mean absolute error.
     scale: f32,
     rounds: u32,
@@ -68,7 +97,21 @@ pub(crate) struct Tails {
 
 impl Tails {
     pub(crate) const fn new() -> Self {
-        Self { distance: LAPLACE, scale: 0.0, rounds: 0 }
+        let mut distance = [1.0; LANES];
+        let mut k = 0;
+        while k < COUNT {
+            distance[k] = LAPLACE[k];
+            k += 1;
+        }
+        Self { distance, scale: 0.0, rounds: 0 }
+    }
+
+    pub(crate) fn check(&self) -> Checked {
+        let (below, above) = (&self.distance[..MEDIAN], &self.distance[MEDIAN + 1..]);
+        check::within("tails.distance", below, NARROWEST, WIDEST)?;
+        check::within("tails.distance", above, NARROWEST, WIDEST)?;
+        check::within("tails.distance", &[self.distance[MEDIAN]], -MOST_BIAS, MOST_BIAS)?;
+        check::sizes("tails.scale", &[self.scale])
     }
 
     pub(crate) const fn scale(&self) -> f32 {
@@ -79,41 +122,44 @@ impl Tails {
     /// whether it was beyond the low and the high end that were given out.
     pub(crate) fn learn(&mut self, error: f32, factor: f32, missed: [bool; 2], pace: Pace) {
         self.rounds = self.rounds.saturating_add(1);
-        let normal = error / (self.scale * factor).max(f32::MIN_POSITIVE);
         if self.rounds > 1 {
-            for (index, distance) in self.distance.iter_mut().enumerate() {
-                if index == MEDIAN {
-                    let step = if normal > *distance { 0.5 } else { -0.5 };
-                    *distance = (*distance + pace.bias * step).clamp(-2.0, 2.0);
-                    continue;
-                }
-                let level = Quantiles::LEVELS[index] as f32;
-                let below = index < MEDIAN;
-                let share = if below { level } else { 1.0 - level };
-                let (beyond, rate) = match index {
-                    LOW => (missed[0], pace.given),
-                    HIGH => (missed[1], pace.given),
-                    _ if below => (normal < -*distance, pace.tracked),
-                    _ => (normal > *distance, pace.tracked),
-                };
-                let step = if beyond { 1.0 - share } else { -share };
-                // The exponential to second order: in its logarithm, the distance is a sum of
-                // steps, which for a bounded distance balance in the long run.
-                let by = rate * step;
-                *distance = (*distance * (1.0 + by * (1.0 + 0.5 * by))).clamp(NARROWEST, WIDEST);
-            }
+            let normal = error / larger(self.scale * factor, f32::MIN_POSITIVE);
+            self.track(normal, missed, pace);
         }
-        let rate = (1.0 / self.rounds as f32).max(0.01);
-        self.scale += rate * (error.abs() / factor - self.scale);
+        self.scale += share(self.rounds, 0.01) * (error.abs() / factor - self.scale);
+    }
+
+    fn track(&mut self, normal: f32, missed: [bool; 2], pace: Pace) {
+        let bias = self.distance[MEDIAN];
+        let aside = if normal > bias { 0.5 * pace.bias } else { -0.5 * pace.bias };
+        let (distance, side) = (twelve(&self.distance), twelve(&SIDE));
+        let beyond = each(|part| (side[part] * normal).above(distance[part]));
+        // The ends are judged by what was given out. Each is the second of its part.
+        let [low, high] = missed.map(|missed| f32::from(u8::from(missed)));
+        let end = |beyond: Four, missed: f32| {
+            beyond * Four::new([1.0, 0.0, 1.0, 1.0]) + Four::new([0.0, missed, 0.0, 0.0])
+        };
+        let beyond = [end(beyond[0], low), beyond[1], end(beyond[2], high)];
+        let (tracked, given) = (pace.tracked, pace.given);
+        let outer = Four::new([tracked, given, tracked, tracked]);
+        let rate = [outer, Four::all(tracked), outer];
+        let share = twelve(&SHARE);
+        // The exponential to second order: in its logarithm, the distance is a sum of steps, which
+        // for a bounded distance balance in the long run.
+        let one = Four::all(1.0);
+        self.distance = array(each(|part| {
+            let by = rate[part] * (beyond[part] - share[part]);
+            (distance[part] * (one + by * (one + by * 0.5))).cut(NARROWEST, WIDEST)
+        }));
+        self.distance[MEDIAN] = smaller(larger(bias + aside, -MOST_BIAS), MOST_BIAS);
     }
 
     /// The distance of each level's quantile from the point, in the series' unit; negative below.
     pub(crate) fn offsets(&self, factor: f32) -> [f32; COUNT] {
         let unit = self.scale * factor;
-        std::array::from_fn(|index| {
-            let side = if index < MEDIAN { -unit } else { unit };
-            side * self.distance[index]
-        })
+        let (distance, towards) = (twelve(&self.distance), twelve(&TOWARDS));
+        let all = array(each(|part| towards[part] * distance[part] * unit));
+        std::array::from_fn(|k| all[k])
     }
 
     /// The two ends of the 95% interval alone.

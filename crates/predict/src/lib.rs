@@ -1,9 +1,29 @@
-//! Streaming forecasts with calibrated intervals, which know when they have no skill.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to begin
+//!
+//! | you have | begin at |
+//! |---|---|
+//! | one series | [`Forecaster`] |
+//! | one series, and the question how much to provide | [`Forecaster::recommend`], or [`Sizer`], which learns from what was lost |
+//! | models that are asked for now and then | [`Prewarmer`], [`demand`] |
+//! | many series that share a pool | [`PoolForecaster`] |
+//! | a control loop | [`Predictor`], behind [`ResourcePredictor`](plimsoll_core_types::ResourcePredictor) |
+//! | a file, and doubts | [`evaluate`]: every origin, beside naive forecasts |
+//!
+//! # What a sample goes through
+//!
+//! A gate decides whether it is a value, a gap or an outage. Each expert, and their mixture at each of
+//! five horizons, is scored with what it said of this moment; weights, the correction of each tail and
+//! the test for drift follow from that. Only then do the experts learn it. Nothing allocates after the
+//! forecaster was made, and its state has a fixed size, is versioned, and survives a restart as
+//! [`SavedForecaster`].
 
 #[cfg(feature = "augurs")]
 pub mod batch;
 pub mod demand;
 
+mod check;
 mod config;
 mod drift;
 mod error;
@@ -12,6 +32,7 @@ mod experts;
 mod forecaster;
 mod gate;
 mod interval;
+mod lanes;
 mod mix;
 mod node;
 mod num;

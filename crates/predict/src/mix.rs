@@ -19,8 +19,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked, ensure};
 use crate::experts::{COUNT, Predictions};
-use crate::num::exp_below_one;
+use crate::lanes::{Four, Twelve, array, each, largest, sum, twelve};
+use crate::num::share;
 
 /// Regret of one round is cut here, in units of the mean loss, which bounds what one outlier does.
 const CUT: f32 = 4.0;
@@ -28,8 +30,11 @@ const CUT: f32 = 4.0;
 const FASTEST: f32 = 0.5;
 /// A round counts half after so many further rounds: `exp(−ln 2 / 400)` for each.
 const FORGET: f32 = 0.998_268_6;
+/// Weights are put together anew at each round at first, later at each so manyth: regret moves slowly.
+const OFTEN: u32 = 64;
+const WEIGH: u32 = 2;
 /// The logarithm of the number of experts.
-const LN_COUNT: f32 = 2.564_949_4;
+const LN_COUNT: f32 = 2.484_906_6;
 
 /// Which loss an expert answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +68,24 @@ impl Mix {
         }
     }
 
+    pub(crate) fn check(&self) -> Checked {
+        // The most that cut rounds can sum up to.
+        let most = 1.01 * CUT / (1.0 - FORGET);
+        check::within("mix.weights", &self.weights, 0.0, 1.0)?;
+        ensure("mix.weights", (sum(twelve(&self.weights)) - 1.0).abs() < 1e-3)?;
+        check::within("mix.regret", &self.regret, -most, most)?;
+        check::within("mix.variation", &self.variation, 0.0, CUT * most)?;
+        check::sizes("mix.scale", &[self.scale])
+    }
+
     pub(crate) const fn weights(&self) -> &Predictions {
         &self.weights
     }
 
+    #[inline]
     pub(crate) fn combine(&self, said: &Predictions) -> f32 {
-        self.weights.iter().zip(said).map(|(weight, said)| weight * said).sum()
+        let (weights, said) = (twelve(&self.weights), twelve(said));
+        sum(each(|part| weights[part] * said[part]))
     }
 
     /// Learns that `given` and what the experts `said` should have been `truth`. The weights are
@@ -83,41 +100,43 @@ impl Mix {
     ) {
         let loss = (given - truth).abs();
         self.rounds = self.rounds.saturating_add(1);
-        let rate = (1.0 / self.rounds as f32).max(0.02);
-        self.scale += rate * (loss - self.scale);
+        self.scale += share(self.rounds, 0.02) * (loss - self.scale);
         if self.scale <= f32::MIN_POSITIVE {
             return;
         }
-        let slope = if given > truth { 1.0 } else { -1.0 };
-        for (k, said) in said.iter().enumerate() {
-            let better = match against {
-                Against::Combination => slope * (given - said),
-                Against::Expert => loss - (said - truth).abs(),
-            };
-            let round = (better / self.scale).clamp(-CUT, CUT);
-            self.regret[k] = FORGET * self.regret[k] + round;
-            self.variation[k] = FORGET * self.variation[k] + round * round;
+        let said = twelve(said);
+        let better = match against {
+            Against::Combination => {
+                let (given, slope) = (Four::all(given), if given > truth { 1.0 } else { -1.0 });
+                each(|part| (given - said[part]) * slope)
+            }
+            Against::Expert => {
+                let (loss, truth) = (Four::all(loss), Four::all(truth));
+                each(|part| loss - (said[part] - truth).abs())
+            }
+        };
+        let unit = 1.0 / self.scale;
+        let round = each(|part| (better[part] * unit).cut(-CUT, CUT));
+        let (regret, variation) = (twelve(&self.regret), twelve(&self.variation));
+        let regret = each(|part| regret[part] * FORGET + round[part]);
+        let variation = each(|part| variation[part] * FORGET + round[part] * round[part]);
+        (self.regret, self.variation) = (array(regret), array(variation));
+        if self.rounds <= OFTEN || self.rounds.is_multiple_of(WEIGH) {
+            self.weigh(regret, variation, twelve(prior));
         }
-        self.weigh(prior);
     }
 
-    fn weigh(&mut self, prior: &Predictions) {
-        let mut exponent = [0.0; COUNT];
-        let mut most = f32::MIN;
-        for k in 0..COUNT {
-            let rate = (LN_COUNT / (self.variation[k] + 1.0)).sqrt().min(FASTEST);
-            self.weights[k] = prior[k] * rate;
-            exponent[k] = rate * (self.regret[k] - rate * self.variation[k]);
-            most = most.max(exponent[k]);
-        }
-        let mut sum = 0.0;
-        for (weight, exponent) in self.weights.iter_mut().zip(exponent) {
-            *weight *= exp_below_one(exponent - most);
-            sum += *weight;
-        }
-        for weight in &mut self.weights {
-            *weight /= sum;
-        }
+    fn weigh(&mut self, regret: Twelve, variation: Twelve, prior: Twelve) {
+        let rate = each(|part| {
+            let rate = Four::all(LN_COUNT) / (variation[part] + Four::all(1.0));
+            rate.sqrt().min(Four::all(FASTEST))
+        });
+        let exponent = each(|part| rate[part] * (regret[part] - rate[part] * variation[part]));
+        let most = Four::all(largest(exponent));
+        let weights =
+            each(|part| prior[part] * rate[part] * (exponent[part] - most).exp_below_one());
+        let whole = 1.0 / sum(weights);
+        self.weights = array(each(|part| weights[part] * whole));
     }
 
     /// As if every value had been `by` times what it was.

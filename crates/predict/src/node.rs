@@ -2,17 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experts::{COUNT, Predictions, index};
+use crate::check::{self, Checked, ensure};
+use crate::experts::{COUNT, Predictions, Reach, index};
 use crate::interval::{Pace, Tails};
+use crate::lanes::{self, Brief, Four, array, twelve};
 use crate::mix::{Against, Mix};
-use crate::num::Brief;
+use crate::num::each;
 use crate::score::{Losses, Shadow};
 use crate::stack::Stack;
 
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
+const SLOTS: [usize; NODES] = [2, 5, 8, 13, 19];
+/// Of each near horizon, the forecast of one step in 2^… is noted, and that of one in 2^… is learnt
+/// by the stack: what is said of neighbouring steps is nearly the same where they are far.
+const NOTED: [u8; NODES] = [0, 0, 1, 0, 0];
+const FITTED: [u8; NODES] = [0, 1, 2, 0, 0];
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
@@ -22,7 +28,6 @@ const NEAR_PRIOR: Predictions = [1.0; COUNT];
 const FAR_PRIOR: Predictions = {
     let mut prior = [1.0; COUNT];
     prior[index::LAST] = 0.15;
-    prior[index::FAST] = 0.15;
     prior[index::HOLT] = 0.15;
     prior[index::SEASONAL_NAIVE] = 0.15;
     prior
@@ -30,9 +35,19 @@ const FAR_PRIOR: Predictions = {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Node {
-    pub(crate) ahead: usize,
+    pub(crate) reach: Reach,
     far: bool,
-    stride: u32,
+    /// A forecast is noted at each so manyth step; the next one after so many.
+    stride: u16,
+    rest: u16,
+    /// Where the oldest forecast that waits is, and how many do.
+    oldest: u8,
+    waiting: u8,
+    /// Of a near horizon, the forecast of one step in 2^`noted` is noted, and that of one in
+    /// 2^`fitted` is learnt by the stack.
+    noted: u8,
+    fitted: u8,
+    pace: Pace,
     mix: Mix,
     stack: Stack,
     pub(crate) tails: Tails,
@@ -43,18 +58,72 @@ pub(crate) struct Node {
 /// A forecast that waits for its truth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Slot {
-    /// The step after which it was made, in its lowest bits; zero is none. All that wait are overwritten in the
-    /// course of a season, so that these suffice.
-    made: u16,
+    /// What the experts said, from the last value. In that one's own place, the sixteen bits of the
+    /// last, are the step that it is of and which shadow stood in (see [`STEP`]).
+    said: [Brief; 3],
     last: f32,
     /// What the mixture said.
     point: f32,
-    /// What was given out, and the ends of its 95% interval, from there.
-    given: Brief,
-    low: Brief,
-    high: Brief,
-    /// What the experts said, from the last value, which is the first one's and left out.
-    said: [Brief; COUNT - 1],
+    /// The ends of the 95% interval that was given out, from the point that was: half a [`Brief`].
+    ends: u32,
+}
+
+/// The lowest bits of a step tell it from all others for which a forecast may wait: twice as many
+/// as the longest season has.
+const STEP: u16 = (1 << 14) - 1;
+const NAIVE: u16 = 1 << 14;
+const SEASONAL: u16 = 1 << 15;
+
+impl Slot {
+    fn new(said: &Predictions, point: f32, (low, high): (f32, f32), mark: u16) -> Self {
+        let last = said[index::LAST];
+        let said = twelve(said);
+        let mut said = said.map(|said| (said - Four::all(last)).brief());
+        said[2][1] = said[2][1] & 0xffff | u32::from(mark) << 16;
+        let [ends, _] = Four::new([low, high, 0.0, 0.0]).brief();
+        Self { said, last, point, ends }
+    }
+
+    const fn mark(&self) -> u16 {
+        (self.said[2][1] >> 16) as u16
+    }
+
+    /// What the experts said.
+    fn said(&self) -> Predictions {
+        let last = Four::all(self.last);
+        let mut said = array(lanes::each(|part| Four::from_brief(self.said[part]) + last));
+        said[index::LAST] = self.last;
+        said
+    }
+
+    fn ends(&self) -> (f32, f32) {
+        let [low, high, ..] = Four::from_brief([self.ends, 0]).array();
+        (low, high)
+    }
+
+    /// What was given out.
+    fn given(&self, said: &Predictions) -> f32 {
+        match self.mark() & !STEP {
+            NAIVE => self.last,
+            SEASONAL => said[index::SEASONAL_NAIVE],
+            _ => self.point,
+        }
+    }
+
+    /// By how many steps it is late at `step`; none where it is of a step to come.
+    const fn late(&self, step: u64) -> Option<u16> {
+        let late = (step as u16).wrapping_sub(self.mark()) & STEP;
+        if late <= STEP / 2 { Some(late) } else { None }
+    }
+
+    fn check(&self) -> Checked {
+        check::values("slots.last", &[self.last])?;
+        check::values("slots.point", &[self.point])?;
+        let (low, high) = self.ends();
+        // As wide as the widest tail of the largest errors.
+        check::within("slots.ends", &[low, high], f32::MIN, f32::MAX)?;
+        check::values("slots.said", &self.said())
+    }
 }
 
 /// What came of a forecast.
@@ -75,11 +144,17 @@ impl Node {
 
     fn bare(place: usize, ahead: usize) -> Self {
         let far = place >= FAR;
-        let waiting = SLOTS[place] - 1;
+        let stride = if far { stride(ahead, SLOTS[place] - 1) } else { 1 };
         Self {
-            ahead,
+            reach: Reach::new(ahead),
             far,
-            stride: ahead.div_ceil(waiting).max(1) as u32,
+            stride: stride as u16,
+            rest: 0,
+            oldest: 0,
+            waiting: 0,
+            noted: NOTED[place],
+            fitted: FITTED[place],
+            pace: Pace::new(ahead, (ahead / stride) as u32, far),
             mix: Mix::new(if far { &FAR_PRIOR } else { &NEAR_PRIOR }),
             stack: Stack::new(),
             tails: Tails::new(),
@@ -88,8 +163,21 @@ impl Node {
         }
     }
 
-    pub(crate) fn is_due(&self, step: u64) -> bool {
-        step.is_multiple_of(u64::from(self.stride))
+    /// Lets `step` pass; true when a forecast is to be noted after it.
+    pub(crate) const fn is_due(&mut self, step: u64) -> bool {
+        if !self.far {
+            return one_of(self.noted, step);
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return false;
+        }
+        self.rest = self.stride - 1;
+        true
+    }
+
+    pub(crate) const fn ahead(&self) -> usize {
+        self.reach.ahead
     }
 
     pub(crate) const fn weights(&self) -> &Predictions {
@@ -119,19 +207,45 @@ impl Node {
     /// `factor` times the usual.
     pub(crate) fn register(&mut self, step: u64, said: &mut Predictions, factor: f32) {
         let point = self.mixed(said);
-        let given = self.given(point, said);
-        let (low, high) = self.tails.ends(factor);
-        let last = said[index::LAST];
-        let slot = self.slot(step);
-        self.slots[slot] = Slot {
-            made: mark(step),
-            last,
-            point,
-            given: Brief::new(given - point),
-            low: Brief::new(low),
-            high: Brief::new(high),
-            said: std::array::from_fn(|k| Brief::new(said[k + 1] - last)),
+        let shadow = match self.losses.fallback() {
+            None => 0,
+            Some(Shadow::Naive) => NAIVE,
+            Some(Shadow::Seasonal) => SEASONAL,
         };
+        let due = (step as u16).wrapping_add(self.ahead() as u16) & STEP;
+        self.push(Slot::new(said, point, self.tails.ends(factor), due | shadow));
+    }
+
+    fn push(&mut self, slot: Slot) {
+        let room = self.slots.len();
+        if usize::from(self.waiting) == room {
+            self.pop();
+        }
+        let place = usize::from(self.oldest) + usize::from(self.waiting);
+        let place = if place >= room { place - room } else { place };
+        if let Some(free) = self.slots.get_mut(place) {
+            *free = slot;
+            self.waiting += 1;
+        }
+    }
+
+    fn pop(&mut self) {
+        let next = self.oldest + 1;
+        self.oldest = if usize::from(next) == self.slots.len() { 0 } else { next };
+        self.waiting -= 1;
+    }
+
+    /// The forecast of `step`, where one waits; those of steps that have passed are dropped.
+    fn take(&mut self, step: u64) -> Option<Slot> {
+        while self.waiting > 0 {
+            let slot = *self.slots.get(usize::from(self.oldest))?;
+            let late = slot.late(step)?;
+            self.pop();
+            if late == 0 {
+                return Some(slot);
+            }
+        }
+        None
     }
 
     /// Learns from the truth of `step`, where a forecast of it waits. `nearer` are the weights of
@@ -143,33 +257,19 @@ impl Node {
         factor: f32,
         nearer: Option<&Predictions>,
     ) -> Option<Outcome> {
-        let made = step.checked_sub(self.ahead as u64)?;
-        if !self.is_due(made) {
-            return None;
-        }
-        let Slot { made: noted, last, point, given, low, high, said } = self.slots[self.slot(made)];
-        if noted != mark(made) {
-            return None;
-        }
-        let mut all = [last; COUNT];
-        for (all, said) in all[index::LAST + 1..].iter_mut().zip(said) {
-            *all += said.get();
-        }
-        let said = all;
-        let error = truth - (point + given.get());
+        let slot = self.take(step)?;
+        let (said, point, (low, high)) = (slot.said(), slot.point, slot.ends());
+        let error = truth - slot.given(&said);
         let usual = self.tails.scale();
         self.losses.learn(truth, point, &said);
         let against = if self.far { Against::Expert } else { Against::Combination };
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
-        self.stack.learn(&said, truth);
-        self.losses.learn_interval(error, low.get(), high.get());
-        let missed = [error < low.get(), error > high.get()];
-        self.tails.learn(
-            error,
-            factor,
-            missed,
-            Pace::new(self.ahead, self.ahead as u32 / self.stride, self.far),
-        );
+        if one_of(self.fitted, step) {
+            self.stack.learn(&said, truth);
+        }
+        self.losses.learn_interval(error, low, high);
+        let missed = [error < low, error > high];
+        self.tails.learn(error, factor, missed, self.pace);
         Some(Outcome { error, usual })
     }
 
@@ -178,15 +278,11 @@ impl Node {
     fn prior(&self, nearer: Option<&Predictions>) -> Predictions {
         match nearer {
             Some(nearer) if self.far => {
-                std::array::from_fn(|k| FAR_PRIOR[k] * (0.5 / COUNT as f32 + 0.5 * nearer[k]))
+                each(|k| FAR_PRIOR[k] * (0.5 / COUNT as f32 + 0.5 * nearer[k]))
             }
             _ if self.far => FAR_PRIOR,
             _ => NEAR_PRIOR,
         }
-    }
-
-    fn slot(&self, step: u64) -> usize {
-        (step / u64::from(self.stride) % self.slots.len() as u64) as usize
     }
 
     /// As if every value had been `by` times what it was. What waits for its truth is dropped: the
@@ -196,7 +292,7 @@ impl Node {
         self.stack.scale_by(by);
         self.tails.scale_by(by);
         self.losses.scale(by);
-        self.slots.fill(Slot::default());
+        self.waiting = 0;
     }
 
     /// The series has changed: what was learnt counts less.
@@ -216,14 +312,28 @@ impl Node {
 
     /// Begins anew at another horizon, without allocation.
     pub(crate) fn move_to(&mut self, place: usize, ahead: usize) {
-        let mut slots = std::mem::take(&mut self.slots);
-        slots.fill(Slot::default());
+        let slots = std::mem::take(&mut self.slots);
         *self = Self { slots, ..Self::bare(place, ahead) };
     }
 
-    /// Whether it is as large as `fresh`, and sound.
-    pub(crate) fn fits(&self, fresh: &Self) -> bool {
-        self.slots.len() == fresh.slots.len() && self.stride > 0 && self.ahead > 0
+    /// Whether it may be state of the horizon in place `place`, `ahead` steps.
+    pub(crate) fn check(&self, place: usize, ahead: usize) -> Checked {
+        let fresh = Self::bare(place, ahead);
+        ensure("nodes.reach", self.reach == fresh.reach)?;
+        ensure("nodes.far", self.far == fresh.far)?;
+        ensure("nodes.stride", self.stride == fresh.stride)?;
+        ensure("nodes.noted", self.noted == fresh.noted)?;
+        ensure("nodes.fitted", self.fitted == fresh.fitted)?;
+        ensure("nodes.pace", self.pace == fresh.pace)?;
+        ensure("nodes.rest", self.rest < self.stride)?;
+        ensure("nodes.slots", self.slots.len() == SLOTS[place])?;
+        ensure("nodes.oldest", usize::from(self.oldest) < SLOTS[place])?;
+        ensure("nodes.waiting", usize::from(self.waiting) <= SLOTS[place])?;
+        self.slots.iter().try_for_each(Slot::check)?;
+        self.mix.check()?;
+        self.stack.check()?;
+        self.tails.check()?;
+        self.losses.check()
     }
 
     /// Bytes on the heap.
@@ -232,7 +342,25 @@ impl Node {
     }
 }
 
-/// Never zero, which is no forecast.
-const fn mark(step: u64) -> u16 {
-    step as u16 | 1 << 15
+/// True for one in 2^`rare` steps, those for `rare + 1` among those for `rare`. The fractions of the
+/// golden ratio's multiples are even over the phases of any season, and over time.
+const fn one_of(rare: u8, step: u64) -> bool {
+    const GOLDEN: u32 = 0x9e37_79b9;
+    rare == 0 || (step as u32).wrapping_mul(GOLDEN) >> (32 - rare) == 0
+}
+
+/// Steps between forecasts of a far horizon, of which no more than `waiting` may wait. It has no
+/// divisor in common with the horizon, which is the season or a part of it: otherwise the same few
+/// phases would be all that is ever scored.
+const fn stride(ahead: usize, waiting: usize) -> usize {
+    let mut stride = ahead.div_ceil(waiting);
+    while common(stride, ahead) > 1 {
+        stride += 1;
+    }
+    stride
+}
+
+/// The greatest common divisor.
+const fn common(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common(b, a % b) }
 }

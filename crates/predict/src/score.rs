@@ -2,14 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked};
 use crate::experts::{Predictions, index};
+use crate::num::{larger, share};
 
 /// Losses are compared after so many scores.
 pub(crate) const NEEDED: u32 = 12;
 /// The least share of a new loss: about the last two hundred count.
 const RATE: f32 = 0.005;
-/// Fall back when worse than a shadow by this factor, and come back when better than it.
-const MARGIN: f32 = 1.25;
+/// Fall back when worse than a shadow by this factor, and come back when within the other. At far
+/// horizons few errors are known and these alike, so that what is a little worse for a while is as
+/// often better soon; only what is clearly worse may stand aside.
+const MARGIN: f32 = 1.5;
+const BACK: f32 = 1.4;
 
 /// A forecast that costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +39,17 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
+    pub(crate) fn check(&self) -> Checked {
+        let means = [self.own, self.naive, self.seasonal, self.constant];
+        check::sizes("losses (own, naive, seasonal, constant)", &means)?;
+        check::within("losses.missed", &[self.missed], 0.0, 1.0)?;
+        check::within("losses.pinball", &[self.pinball], 0.0, f32::MAX)
+    }
+
     /// Learns that `own` and what the experts `said` should have been `truth`.
     pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions) {
         self.scored = self.scored.saturating_add(1);
-        let rate = (1.0 / self.scored as f32).max(RATE);
+        let rate = share(self.scored, RATE);
         let shadows = [
             (&mut self.own, own),
             (&mut self.naive, said[index::LAST]),
@@ -53,10 +65,10 @@ impl Losses {
     /// Learns that `error` was met where the interval reached from `low` to `high`; after
     /// [`Self::learn`] of the same round.
     pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
-        let rate = (1.0 / self.scored.max(1) as f32).max(RATE);
+        let rate = share(self.scored.max(1), RATE);
         let missed = if error < low || error > high { 1.0 } else { 0.0 };
         self.missed += rate * (missed - self.missed);
-        let loss = |level: f32, off: f32| (level * off).max((level - 1.0) * off);
+        let loss = |level: f32, off: f32| larger(level * off, (level - 1.0) * off);
         let sum = loss(0.025, error - low) + loss(0.5, error) + loss(0.975, error - high);
         self.pinball += rate * (sum / 3.0 - self.pinball);
     }
@@ -78,7 +90,7 @@ impl Losses {
             (Shadow::Naive, self.naive)
         };
         let enough = self.scored >= NEEDED;
-        if self.own < best {
+        if self.own < BACK * best {
             self.fallen = None;
         } else if self.fallen.is_some() || (enough && self.own > MARGIN * best) {
             // Whichever shadow is the better one by now.

@@ -7,6 +7,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked, ensure};
+use crate::lanes::Four;
+use crate::num::{dot, larger, smaller};
+
+/// Correlations are learnt of so many values at a time.
+pub(crate) const BATCH: usize = 8;
+/// So many lags are done at once: as many sums as there are registers for.
+const BLOCK: usize = 32;
 /// Values further from the mean than this many mean deviations are cut.
 const CUT: f32 = 3.0;
 /// How far the peak must stand above the trough before it.
@@ -48,36 +56,54 @@ impl SeasonFinder {
         }
     }
 
-    /// Learns `value`, which follows those of `ring`, whose oldest is at `oldest`.
-    pub(crate) fn learn(&mut self, value: f32, ring: &[f32], oldest: usize) {
+    /// Learns `value`.
+    pub(crate) fn learn(&mut self, value: f32) {
         self.seen += 1;
-        let rate = (1.0 / self.seen as f32).max(self.slowest);
+        let rounds = self.seen as f32;
+        let rate = if rounds * self.slowest >= 1.0 { self.slowest } else { 1.0 / rounds };
         self.mean += rate * (value - self.mean);
         self.spread += rate * ((value - self.mean).abs() - self.spread);
+    }
+
+    /// Learns what the last [`BATCH`] values say of each lag; they and those before them are in
+    /// `ring`, whose oldest is at `oldest`.
+    ///
+    /// Several values at once, so that each of the past is brought to the common scale once for all
+    /// of them.
+    pub(crate) fn correlate(&mut self, ring: &[f32], oldest: usize) {
         if self.spread <= f32::MIN_POSITIVE {
             return;
         }
-        let (mean, unit) = (self.mean, 1.0 / self.spread);
-        let now = ((value - mean) * unit).clamp(-CUT, CUT);
-        self.square = self.forget * self.square + now * now;
-        let known = (self.seen - 1).min(self.products.len() as u64) as usize;
-        // Newest first: what was written before the ring's end was last passed comes after. Two
-        // plain loops, so that several lags are done at once.
-        let (late, early) = (&ring[..oldest], &ring[oldest..]);
-        let (near, far) = self.products[..known].split_at_mut(known.min(late.len()));
-        for (products, values) in [(near, late), (far, early)] {
-            for (product, past) in products.iter_mut().zip(values.iter().rev()) {
-                let past = ((past - mean) * unit).clamp(-CUT, CUT);
-                *product = self.forget * *product + now * past;
+        let past =
+            Past { ring, oldest, known: self.seen, mean: self.mean, unit: 1.0 / self.spread };
+        let now: [f32; BATCH] = past.from(0);
+        let (mut weighed, mut faded) = (now, 1.0);
+        for value in &mut weighed {
+            *value *= faded;
+            faded *= self.forget;
+        }
+        self.square = faded * self.square + dot(&now, &weighed);
+        for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
+            let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);
+            let mut sums = [Four::all(0.0); BLOCK / 4];
+            for (back, now) in weighed.iter().enumerate() {
+                let now = Four::all(*now);
+                for (part, sum) in sums.iter_mut().enumerate() {
+                    *sum = *sum + now * four(&values, back + 4 * part);
+                }
+            }
+            let (parts, rest) = products.as_chunks_mut::<4>();
+            let last = sums.get(parts.len()).map_or([0.0; 4], |sum| sum.array());
+            for (part, sum) in parts.iter_mut().zip(sums) {
+                *part = (Four::new(*part) * faded + sum).array();
+            }
+            for (product, sum) in rest.iter_mut().zip(last) {
+                *product = faded * *product + sum;
             }
         }
         if let Some((season, products)) = &mut self.given {
             for (lag, product) in [*season, *season / 2].into_iter().zip(products) {
-                if self.seen > lag as u64 {
-                    let past = ring[(oldest + ring.len() - lag) % ring.len()];
-                    let past = ((past - mean) * unit).clamp(-CUT, CUT);
-                    *product = self.forget * *product + now * past;
-                }
+                *product = faded * *product + dot(&weighed, &past.from(lag));
             }
         }
     }
@@ -88,10 +114,22 @@ impl SeasonFinder {
         self.spread *= by;
     }
 
-    /// Whether it is as large as `fresh`.
-    pub(crate) fn fits(&self, fresh: &Self) -> bool {
-        self.products.len() == fresh.products.len()
-            && self.given.map(|given| given.0) == fresh.given.map(|given| given.0)
+    /// Whether it may be state of one that was made like `fresh`, after `step` steps.
+    pub(crate) fn check(&self, fresh: &Self, step: u64) -> Checked {
+        // What all squares of cut values can sum up to.
+        let most = 1.01 * CUT * CUT / (1.0 - self.forget);
+        ensure("finder.forget", self.forget == fresh.forget)?;
+        ensure("finder.slowest", self.slowest == fresh.slowest)?;
+        ensure("finder.seen", self.seen <= step)?;
+        ensure("finder.products", self.products.len() == fresh.products.len())?;
+        let season = |given: Option<(usize, [f32; 2])>| given.map(|given| given.0);
+        ensure("finder.given", season(self.given) == season(fresh.given))?;
+        check::within("finder.products", &self.products, -most, most)?;
+        let given = self.given.map_or([0.0; 2], |given| given.1);
+        check::within("finder.given", &given, -most, most)?;
+        check::within("finder.square", &[self.square], 0.0, most)?;
+        check::values("finder.mean", &[self.mean])?;
+        check::sizes("finder.spread", &[self.spread])
     }
 
     /// Bytes on the heap.
@@ -110,11 +148,15 @@ impl SeasonFinder {
         if lag as u64 >= self.seen || self.square <= 0.0 {
             return 0.0;
         }
-        // With forgetting, n rounds count as (1 − λ^n) / (1 − λ).
-        let rounds = |n: f32| 1.0 - self.forget.powf(n);
-        let all = rounds(self.seen as f32);
-        let of_lag = rounds((self.seen - lag as u64) as f32);
-        product / self.square * all / of_lag
+        let faded = self.faded();
+        let of_lag = 1.0 - faded * self.forget.powf(-(lag as f32));
+        product / self.square * (1.0 - faded) / of_lag
+    }
+
+    /// How much the first value still counts: with forgetting, n rounds count as
+    /// (1 − λ^n) / (1 − λ).
+    fn faded(&self) -> f32 {
+        self.forget.powf(self.seen as f32)
     }
 
     /// True when `lag` is worth giving up the season `known` for.
@@ -144,7 +186,7 @@ impl SeasonFinder {
     fn comb(&self, lag: usize) -> f32 {
         let most = ((self.seen as usize).saturating_sub(SHORTEST)).min(self.products.len());
         let teeth = (most / lag).clamp(1, 4);
-        (1..=teeth).map(|k| self.correlation(k * lag)).sum::<f32>() / teeth as f32
+        (1..=teeth).map(|k| smaller(self.correlation(k * lag), 1.0)).sum::<f32>() / teeth as f32
     }
 
     /// The season, where one stands out.
@@ -153,23 +195,34 @@ impl SeasonFinder {
         if self.square <= 0.0 || most <= SHORTEST {
             return None;
         }
-        let mut trough: f32 = self.correlation(1);
+        let faded = self.faded();
+        let (whole, growth) = ((1.0 - faded) / self.square, 1.0 / self.forget);
+        let mut faded_of_lag = faded;
+        // As `correlation`, the power of each lag from that of the one before.
+        let mut next = |lag: usize| {
+            faded_of_lag *= growth;
+            let product = self.products.get(lag - 1).copied().unwrap_or_default();
+            product * whole / larger(1.0 - faded_of_lag, f32::MIN_POSITIVE)
+        };
+        let mut trough = next(1);
         let mut before = trough;
+        let mut here = next(2);
         let mut best: Option<(usize, f32)> = None;
         for lag in 2..=most {
-            let here = self.correlation(lag);
+            let after = next(lag + 1);
             trough = trough.min(here);
-            let peak = lag >= SHORTEST && here >= before && here > self.correlation(lag + 1);
+            let peak = lag >= SHORTEST && here >= before && here > after;
             let strong = here > LEAST.max(2.0 / self.pairs(lag).sqrt());
-            // A longer season must be clearly better than a shorter one.
+            // A longer season must be clearly better than a shorter one. Above one, which a lag of
+            // which few pairs are known may reach, is no better than one.
             if peak
                 && strong
                 && here - trough > PROMINENCE
-                && best.is_none_or(|(_, known)| here > known + 0.1)
+                && best.is_none_or(|(_, known)| smaller(here, 1.0) > known + 0.1)
             {
-                best = Some((lag, here));
+                best = Some((lag, smaller(here, 1.0)));
             }
-            before = here;
+            (before, here) = (here, after);
         }
         best.map(|(lag, _)| self.refine(lag))
     }
@@ -190,4 +243,50 @@ impl SeasonFinder {
     fn pairs(&self, lag: usize) -> f32 {
         (self.seen - lag as u64) as f32
     }
+}
+
+/// Values of the past on the common scale.
+#[derive(Clone, Copy)]
+struct Past<'a> {
+    ring: &'a [f32],
+    oldest: usize,
+    known: u64,
+    mean: f32,
+    unit: f32,
+}
+
+impl Past<'_> {
+    /// Those from `back` steps before the last one on, the nearest first; zero where none is known.
+    fn from<const N: usize>(self, back: usize) -> [f32; N] {
+        let mut values = [0.0; N];
+        // Newest first: what was written before the ring's end was last passed comes after.
+        let (late, early) = self.ring.split_at(self.oldest);
+        let late = &late[..late.len() - back.min(late.len())];
+        let near = late.len().min(N);
+        let passed = back.saturating_sub(self.oldest).min(early.len());
+        let early = &early[..early.len() - passed];
+        let (of_late, of_early) = values.split_at_mut(near);
+        let far = early.len().min(of_early.len());
+        reverse(of_late, &late[late.len() - near..]);
+        reverse(&mut of_early[..far], &early[early.len() - far..]);
+        for value in &mut values {
+            *value = smaller(larger((*value - self.mean) * self.unit, -CUT), CUT);
+        }
+        let known = usize::try_from(self.known).unwrap_or(usize::MAX).min(self.ring.len());
+        values[known.saturating_sub(back).min(N)..].fill(0.0);
+        values
+    }
+}
+
+/// Copies from the last to the first.
+fn reverse(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from.iter().rev()) {
+        *to = *from;
+    }
+}
+
+/// Four values from `at` on.
+#[inline]
+fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
+    Four::new(values[at..].first_chunk().copied().unwrap_or_default())
 }

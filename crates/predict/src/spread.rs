@@ -7,12 +7,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::{self, Checked, ensure};
+use crate::experts::{Cycle, Spot};
+use crate::num::smaller;
+
 /// The most bins.
 const BINS: usize = 32;
 /// How many errors the prior of one is worth.
 const PRIOR: f32 = 0.3;
 /// Older errors count less: a bin's mean is never over more than this.
 const MEMORY: u8 = 60;
+/// An error counts no more than so many usual ones.
+const LARGEST: f32 = 20.0;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
@@ -25,23 +31,27 @@ impl Spread {
         Self { mean: [1.0; BINS], seen: [0; BINS] }
     }
 
-    /// Learns that an error was `ratio` times the usual at `phase` of `season`.
-    pub(crate) fn learn(&mut self, phase: usize, season: usize, ratio: f32) {
-        let bin = bin(phase, season);
-        self.seen[bin] = (self.seen[bin] + 1).min(MEMORY);
-        self.mean[bin] += (ratio.min(20.0) - self.mean[bin]) / f32::from(self.seen[bin]);
+    pub(crate) fn check(&self) -> Checked {
+        ensure("spread.seen", self.seen.iter().all(|seen| *seen <= MEMORY))?;
+        check::within("spread.mean", &self.mean, 0.0, LARGEST)
     }
 
-    /// How many times the usual errors are at `phase` of `season`.
-    pub(crate) fn factor(&self, phase: usize, season: usize) -> f32 {
-        let bin = bin(phase, season);
+    /// Learns that an error was `ratio` times the usual in `bin`.
+    pub(crate) fn learn(&mut self, bin: usize, ratio: f32) {
+        self.seen[bin] = (self.seen[bin] + 1).min(MEMORY);
+        self.mean[bin] += (smaller(ratio, LARGEST) - self.mean[bin]) / f32::from(self.seen[bin]);
+    }
+
+    /// How many times the usual errors are in `bin`.
+    pub(crate) fn factor(&self, bin: usize) -> f32 {
         let seen = f32::from(self.seen[bin]);
-        ((self.mean[bin] * seen + PRIOR) / (seen + PRIOR)).clamp(0.02, 20.0)
+        ((self.mean[bin] * seen + PRIOR) / (seen + PRIOR)).clamp(0.02, LARGEST)
     }
 }
 
-const fn bin(phase: usize, season: usize) -> usize {
-    if season <= BINS { phase } else { phase * BINS / season }
+/// The bin of a moment of the season.
+pub(crate) fn bin(cycle: Cycle, spot: Spot) -> usize {
+    cycle.part(spot, BINS).min(BINS - 1)
 }
 
 #[cfg(test)]
@@ -51,13 +61,13 @@ mod tests {
     #[test]
     fn a_phase_that_scatters_less_is_found() {
         let mut spread = Spread::new();
-        assert_eq!(spread.factor(3, 10), 1.0);
+        assert_eq!(spread.factor(3), 1.0);
         for _ in 0..20 {
-            spread.learn(3, 10, 0.1);
-            spread.learn(4, 10, f32::INFINITY);
+            spread.learn(3, 0.1);
+            spread.learn(4, f32::INFINITY);
         }
-        assert!((spread.factor(3, 10) - 0.1).abs() < 0.03);
-        assert!(spread.factor(4, 10) > 15.0);
-        assert_eq!(spread.factor(5, 10), 1.0);
+        assert!((spread.factor(3) - 0.1).abs() < 0.03);
+        assert!(spread.factor(4) > 15.0);
+        assert_eq!(spread.factor(5), 1.0);
     }
 }

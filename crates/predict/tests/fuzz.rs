@@ -1,11 +1,13 @@
 //! Series files with mistakes in them, clocks that run wild, values that are none, damaged state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core_types::Timestamp;
 use plimsoll_predict::evaluate::{Series, read_csv};
 use plimsoll_predict::{Cost, Forecaster, ForecasterConfig, SavedForecaster, SeasonSpec};
 use plimsoll_testkit::{Garble, scale, seed};
+use serde_json::{Value, json};
 
 const SERIES: [&str; 3] = [
     "timestamp,value\n2014-07-01 00:00:00,10844\n2014-07-01 00:30:00,8127\n2014-07-01 01:00:00,\n2014-07-01 01:30:00,4656\n",
@@ -146,4 +148,123 @@ fn damaged_state_is_refused_or_sound() {
         }
     }
     assert!(refused > 0, "{refused} of {rounds}");
+}
+
+/// A number in state as JSON, by where it is.
+fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Number(_) => found.push(path.to_owned()),
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                numbers(value, &format!("{path}/{index}"), found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                numbers(value, &format!("{path}/{name}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The innermost name of a place in JSON.
+fn field(path: &str) -> &str {
+    path.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default()
+}
+
+fn daily() -> Forecaster {
+    let mut forecaster = Forecaster::new(ForecasterConfig::new(Duration::from_mins(30))).unwrap();
+    for step in 1..900_u64 {
+        let value = 50.0 + (step % 48) as f64 + (step * 7919 % 13) as f64;
+        forecaster.observe(Timestamp::from_nanos(step * 1_800_000_000_000), Some(value));
+    }
+    forecaster
+}
+
+/// Each number of the state in turn becomes what it can't be. What is refused is refused by name;
+/// what is not goes on and says nothing that is no number.
+#[test]
+fn each_field_of_state_is_checked() {
+    let right = serde_json::to_value(SavedForecaster(daily())).unwrap();
+    let mut places = Vec::new();
+    numbers(&right, "", &mut places);
+    // Of long arrays a few entries are enough by default.
+    let mut seen = BTreeMap::new();
+    places.retain(|path| {
+        let kind: String = path.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+        let count = seen.entry(kind).or_insert(0_usize);
+        *count += 1;
+        *count <= scale(6)
+    });
+    let mut refused: BTreeMap<String, [u32; 2]> = BTreeMap::new();
+    let wild: [Value; 6] =
+        [json!(-1), json!(1e37), json!(-1e37), json!(u64::MAX), json!(70_000), json!(0.3)];
+    for path in &places {
+        let name = field(path);
+        for wrong in &wild {
+            let mut state = right.clone();
+            *state.pointer_mut(path).unwrap() = wrong.clone();
+            let counts = refused.entry(name.to_owned()).or_default();
+            counts[1] += 1;
+            match serde_json::from_value::<SavedForecaster>(state) {
+                Ok(SavedForecaster(back)) => goes_on(back, path, wrong),
+                Err(error) => {
+                    counts[0] += 1;
+                    let text = error.to_string();
+                    // What is not of the field's type is refused by serde, which names the types.
+                    let by_type = text.contains("invalid") || text.contains("version");
+                    assert!(by_type || text.contains(" is out of range"), "{path}: {text}");
+                }
+            }
+        }
+    }
+    for (name, [refused, tried]) in &refused {
+        assert!(*refused > 0, "{name} may be anything: {tried} tried");
+    }
+    assert!(refused.len() > 40, "{refused:?}");
+}
+
+fn goes_on(mut forecaster: Forecaster, path: &str, wrong: &Value) {
+    let floor = forecaster.config().floor;
+    for step in 900..1_000_u64 {
+        let value = 50.0 + (step % 48) as f64;
+        forecaster.observe(Timestamp::from_nanos(step * 1_800_000_000_000), Some(value));
+        sound(&forecaster, 1 + step as usize % 60, floor);
+    }
+    assert!(forecaster.skill().all(|skill| skill.to_naive.is_finite()), "{path}: {wrong}");
+}
+
+#[test]
+fn a_damaged_field_is_named() {
+    let right = serde_json::to_value(SavedForecaster(daily())).unwrap();
+    let cases = [
+        ("/state/config/max_season", json!(1), "config"),
+        ("/state/step", json!(7), "step"),
+        ("/state/origin", json!(1e31), "origin"),
+        ("/state/grid/interval", json!(1), "grid.interval"),
+        ("/state/outage/run", json!(1000), "outage.run"),
+        ("/state/experts/levels/holt", json!(1e36), "levels.holt"),
+        ("/state/experts/seasonal/profile/3", json!(1e36), "seasonal.profile"),
+        ("/state/experts/seasonal/season/phase", json!(1), "seasonal.season"),
+        ("/state/finder/square", json!(-1.0), "finder.square"),
+        ("/state/spread/seen/0", json!(200), "spread.seen"),
+        ("/state/drift/above", json!(-1.0), "drift.above"),
+        ("/state/nodes/2/reach/ahead", json!(13), "nodes.reach"),
+        ("/state/nodes/0/mix/weights/0", json!(2.0), "mix.weights"),
+        ("/state/nodes/1/stack/inverse/square/0/1", json!(0.5), "stack.inverse.square"),
+        ("/state/nodes/1/tails/distance/0", json!(-1.0), "tails.distance"),
+        ("/state/nodes/4/losses/missed", json!(1.5), "losses.missed"),
+        ("/state/nodes/4/slots/0/point", json!(-1e36), "slots.point"),
+        ("/state/nodes/4/oldest", json!(99), "nodes.oldest"),
+    ];
+    for (path, wrong, name) in cases {
+        let mut state = right.clone();
+        *state.pointer_mut(path).unwrap() = wrong;
+        let error = serde_json::from_value::<SavedForecaster>(state.clone()).unwrap_err();
+        assert!(error.to_string().contains(name), "{path}: {error}");
+        // Without its version around it, too.
+        let bare = serde_json::from_value::<Forecaster>(state["state"].take());
+        assert!(bare.unwrap_err().to_string().contains(name), "{path}");
+    }
 }

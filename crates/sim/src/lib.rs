@@ -1,10 +1,14 @@
-//! Virtual time: an event queue of its own, without threads, clocks or a runtime, that drives the
-//! same pure cores as production does, beside the policies that people use today.
+#![doc = include_str!("../README.md")]
 //!
-//! [`serving`] replays requests for models on one host: who is loaded, who waits, who gives way.
+//! # Where to begin
 //!
-//! Simulated figures are not measured ones. What a run leaves out stands in the documentation of
-//! its module.
+//! | you have | begin at |
+//! |---|---|
+//! | a trace, and the question what each policy would do | [`replay::serving`] |
+//! | one policy, and a host of your own making | [`serving::run`], [`serving::Scenario`] for faults |
+//! | one pool | [`capacity`] |
+//! | no trace | [`generate`] |
+//! | events of your own | [`EventQueue`] |
 
 pub mod capacity;
 pub mod generate;

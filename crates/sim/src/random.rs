@@ -3,6 +3,8 @@
 //! xoshiro256++ (Blackman & Vigna, *Scrambled linear pseudorandom number generators*, 2021), seeded
 //! by `SplitMix64` as its authors advise. Not for secrets.
 
+use plimsoll_core_types::SplitMix64;
+
 /// A source of random numbers.
 #[derive(Clone, Debug)]
 pub struct Random {
@@ -12,14 +14,8 @@ pub struct Random {
 impl Random {
     /// The source that `seed` names.
     pub fn new(seed: u64) -> Self {
-        let mut mixed = seed;
-        let state = std::array::from_fn(|_| {
-            mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        });
-        Self { state }
+        let mut words = SplitMix64::new(seed);
+        Self { state: std::array::from_fn(|_| words.next_u64()) }
     }
 
     /// A source of its own for `purpose`, so that drawing more for one purpose changes nothing

@@ -3,6 +3,8 @@
 //! Changes are those that find mistakes in readers of text and headers: bits flipped, pieces cut,
 //! doubled or moved, numbers at the edges of their types, and what is no number at all.
 
+use plimsoll_core_types::SplitMix64;
+
 /// Words that parsers trip over.
 const WORDS: [&[u8]; 20] = [
     b"",
@@ -33,22 +35,17 @@ const LONGEST: usize = 1 << 16;
 
 /// Makes wrong inputs out of right ones, the same for the same seed.
 #[derive(Clone, Debug)]
-pub struct Garble(u64);
+pub struct Garble(SplitMix64);
 
 impl Garble {
     /// Those of `seed`.
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     /// A number below `below`, which must be above zero.
     pub const fn below(&mut self, below: u64) -> u64 {
-        // SplitMix64 (Steele, Lea and Flood 2014).
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
+        self.0.next_u64() % below
     }
 
     /// `input` with a few things wrong.

@@ -10,7 +10,7 @@
 //! n-grams; Ailon and Chazelle, *The Fast Johnson–Lindenstrauss Transform* (SIAM J. Comput. 2009)
 //! for rows made by rounds of random signs and Hadamard transforms.
 
-use plimsoll_core_types::Bytes;
+use plimsoll_core_types::{Bytes, SplitMix64};
 
 /// Numbers in an embedding; a power of two, as the Hadamard transform wants.
 pub const DIMENSIONS: usize = 256;
@@ -120,12 +120,9 @@ fn normalize(vector: &mut [f32]) {
     }
 }
 
-/// `SplitMix64`'s step and finalizer (Steele, Lea, Flood, OOPSLA 2014).
+/// The number that follows `state`, which spreads each of its bits over all.
 const fn mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    SplitMix64::new(state).next_u64()
 }
 
 #[cfg(test)]

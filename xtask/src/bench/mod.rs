@@ -133,7 +133,7 @@ fn summary(report: &Report, args: &BenchArgs) -> String {
          {passes} passes, contenders in turn within each. Compare within a row, never between \
          machines; `floor` is the least that the hardware allows. `cargo xtask bench` draws the \
          same with plots in `target/report/index.html`. A goal that was missed is in the table \
-         as missed. Made by\n\n```sh\n{} {path}\n```\n\n{}",
+         as missed. Made by\n\n```sh long\n{} {path}\n```\n\n{}",
         command.join(" "),
         report.markdown()
     )

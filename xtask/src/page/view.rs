@@ -73,8 +73,7 @@ pub(super) fn tally(report: &Report) -> Tally {
 pub(super) fn rooms(report: &Report, wanted: impl Fn(&str) -> bool) -> Vec<Room> {
     let mut by_room: BTreeMap<&str, BTreeMap<&str, Vec<&Row>>> = BTreeMap::new();
     for row in report.rows.iter().filter(|row| wanted(&row.name)) {
-        let room = row.name.split('.').next().unwrap_or_default();
-        by_room.entry(room).or_default().entry(&row.name).or_default().push(row);
+        by_room.entry(row.room()).or_default().entry(&row.name).or_default().push(row);
     }
     by_room.into_iter().map(|(name, groups)| room(name, &groups)).collect()
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use plimsoll_cache::residency::{Group, GroupKind};
 use plimsoll_core_types::{ResourceVector, SystemClock};
 use plimsoll_cpu::HostCpu;
 use plimsoll_memory::HostMemory;
@@ -115,6 +116,7 @@ fn doubts_of(config: &Config, capacity: &ResourceVector) -> Vec<String> {
             ));
         }
     }
+    doubts.extend(too_large(config, &budget));
     for model in &config.models {
         if let EngineConfig::Command { command, .. } = &model.engine
             && let Some(program) = command.first().filter(|program| !can_be_found(program))
@@ -134,6 +136,28 @@ fn doubts_of(config: &Config, capacity: &ResourceVector) -> Vec<String> {
         }
     }
     doubts
+}
+
+/// Groups that are loaded together and don't fit in `budget` together.
+fn too_large(config: &Config, budget: &ResourceVector) -> Vec<String> {
+    let specs = specs(config, budget);
+    let groups: Vec<Group> = config.groups.groups.clone().into();
+    let together = groups.iter().zip(&config.groups.names);
+    let together = together.filter(|(group, _)| group.kind == GroupKind::Together);
+    let whole = |group: &Group| {
+        let members = specs.iter().filter(|spec| group.members.contains(&spec.id));
+        members.fold(ResourceVector::ZERO, |sum, spec| sum.saturating_add(&spec.declared))
+    };
+    let doubt = |(group, name): (&Group, &String)| {
+        let asks = whole(group);
+        let dimension = asks.first_exceeding(budget)?;
+        let asks = dimension.format(asks.get(dimension));
+        let limit = dimension.format(budget.get(dimension));
+        Some(format!(
+            "groups.{name} can never load whole: {dimension} asks {asks}, the limit is {limit}"
+        ))
+    };
+    together.filter_map(doubt).collect()
 }
 
 /// Why what the server at `authority` holds can't be measured; none where it can.

@@ -11,6 +11,9 @@ use super::told;
 use crate::client::{Client, ClientError, ServerArgs};
 use crate::output::line;
 
+/// How many leases are asked for at once.
+const PAGE: usize = 4096;
+
 /// What `ps` can be told.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PsArgs {
@@ -27,7 +30,7 @@ pub(crate) fn run(args: &PsArgs) -> ExitCode {
 
 async fn ask(args: &PsArgs) -> Result<(), ClientError> {
     let client = Client::new(&args.server)?;
-    let (running, held) = (client.get("/running").await?, client.get("/v1/leases").await?);
+    let (running, held) = (client.get("/running").await?, whole(&client).await?);
     if args.json {
         line(&json!({ "running": running["running"], "leases": held }).to_string());
         return Ok(());
@@ -39,6 +42,26 @@ async fn ask(args: &PsArgs) -> Result<(), ClientError> {
     leases(&rows(&held["leases"]));
     waiters(&rows(&held["waiters"]));
     Ok(())
+}
+
+/// Every page of the leases as one.
+async fn whole(client: &Client) -> Result<Value, ClientError> {
+    let mut held = client.get(&format!("/v1/leases?limit={PAGE}")).await?;
+    let mut leases = taken(&mut held);
+    while let Some(next) = held["next"].as_u64() {
+        // Leases come by number: what is taken or given back meanwhile makes none come twice.
+        held = client.get(&format!("/v1/leases?limit={PAGE}&after={next}")).await?;
+        leases.append(&mut taken(&mut held));
+    }
+    held["leases"] = Value::Array(leases);
+    Ok(held)
+}
+
+fn taken(held: &mut Value) -> Vec<Value> {
+    match held["leases"].take() {
+        Value::Array(leases) => leases,
+        _ => Vec::new(),
+    }
 }
 
 fn models(running: &[Value]) {

@@ -1,5 +1,6 @@
 //! `plimsoll.toml`: what may be loaded, by what, and how much of the host it may take.
 
+mod group;
 mod host;
 mod model;
 mod reader;
@@ -15,6 +16,7 @@ use clap::Args;
 use plimsoll_core_types::{AmountOrShare, Bytes, Millicores, TenantId};
 use toml::de::DeTable;
 
+pub(crate) use group::GroupsConfig;
 pub(crate) use host::HostConfig;
 pub(crate) use model::{EngineConfig, Footprint, ModelConfig};
 pub(crate) use reader::Mistake;
@@ -37,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     pub(crate) tenants: BTreeMap<TenantId, TenantConfig>,
     pub(crate) models: Vec<ModelConfig>,
+    pub(crate) groups: GroupsConfig,
 }
 
 /// What the environment and the command line say instead of the file; the command line wins.
@@ -97,12 +100,12 @@ impl Config {
             reader.complain(&span, "", error.message().to_owned());
         }
         let mut root = Section::new("", document.get_ref(), document.span());
-        let config = Self {
-            host: host::host(&mut root, overrides, &mut reader),
-            server: server::server(&mut root, overrides, &mut reader),
-            tenants: tenant::tenants(&mut root, &mut reader),
-            models: model::models(&mut root, &mut reader),
-        };
+        let host = host::host(&mut root, overrides, &mut reader);
+        let server = server::server(&mut root, overrides, &mut reader);
+        let tenants = tenant::tenants(&mut root, &mut reader);
+        let models = model::models(&mut root, &mut reader);
+        let groups = group::groups(&mut root, &models, &mut reader);
+        let config = Self { host, server, tenants, models, groups };
         root.finish(&mut reader);
         let mistakes = reader.into_mistakes();
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }

@@ -146,6 +146,7 @@ fn the_schema_knows_what_the_reader_knows() {
     check("[host]\nzzzzzz = 1", &properties["host"]);
     check("[server]\nzzzzzz = 1", &properties["server"]);
     check("[tenants.a]\nzzzzzz = 1", &properties["tenants"]["additionalProperties"]);
+    check("[groups.a]\nzzzzzz = 1", &properties["groups"]["additionalProperties"]);
     let model = &properties["models"]["additionalProperties"];
     check("[models.a]\nembedded = \"8Mi\"\nzzzzzz = 1", model);
 }

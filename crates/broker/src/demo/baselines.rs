@@ -14,10 +14,10 @@ use plimsoll_sim::serving::{
     LruByCount, ModelSpec, Outcome, Plimsoll, Policy, Request, ServingConfig, run,
 };
 
+use super::answers::Source;
 use super::catalog::DemoModel;
 use super::driver::{Answered, Verdict};
 use super::run::{TICK, WITHIN};
-use crate::front::Source;
 
 /// How many models stay loaded where the count is what is limited: what Ollama keeps by default.
 const KEPT: usize = 3;

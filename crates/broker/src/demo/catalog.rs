@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use plimsoll_core_types::{Bytes, Millicores, ModelId, Priority, ResourceVector, Slots, TenantId};
 
+use crate::config::{EngineConfig, Footprint, ModelConfig};
 use crate::fleet::{EngineSpec, ModelSpec};
 
 /// What an embedded engine takes beside its weights.
@@ -35,6 +36,33 @@ impl Pattern {
 pub(super) struct DemoModel {
     pub(super) spec: ModelSpec,
     pub(super) pattern: Pattern,
+}
+
+impl DemoModel {
+    /// The same as a config would say it.
+    pub(super) fn config(&self) -> ModelConfig {
+        let spec = &self.spec;
+        let weights = match spec.engine {
+            EngineSpec::Embedded { weights, .. } => weights,
+            _ => Bytes::ZERO,
+        };
+        ModelConfig {
+            id: spec.id.clone(),
+            engine: EngineConfig::Embedded { weights },
+            memory: Footprint::Declared(spec.declared.memory()),
+            cpu: Some(spec.declared.cpu()),
+            accelerator: None,
+            replicas: 1,
+            slots: spec.slots,
+            keep_alive: spec.keep_alive,
+            pin: spec.pinned,
+            priority: spec.priority,
+            fallback: None,
+            load_within: spec.load_within,
+            tenant: spec.tenant.clone(),
+            upstream: None,
+        }
+    }
 }
 
 struct Entry {

@@ -11,8 +11,8 @@ use plimsoll_core_types::Clock;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::answers::Source;
 use super::traffic::{Arrival, due};
-use crate::front::Source;
 use crate::http::{Answer, CallError, Connection, Target};
 
 /// Connections that are kept for later requests.
@@ -86,10 +86,11 @@ impl Driver {
     }
 
     async fn call(&self, body: Bytes) -> Result<Answer, CallError> {
-        let kept = self.idle.lock().pop();
+        let mut kept = self.idle.lock().pop();
+        let kept = kept.take_if(Connection::is_open);
         let mut connection = match kept {
-            Some(connection) if connection.is_open() => connection,
-            _ => Connection::open(&self.front).await?,
+            Some(connection) => connection,
+            None => Connection::open(&self.front).await?,
         };
         let answer = connection.call(Method::POST, "/v1/embeddings", body, self.within).await?;
         let mut idle = self.idle.lock();

@@ -1,5 +1,6 @@
 //! `plimsoll demo`: real processes, real memory, real requests, in a deliberately small budget.
 
+mod answers;
 mod baselines;
 mod catalog;
 mod driver;

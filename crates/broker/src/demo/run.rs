@@ -5,23 +5,17 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_cache::{CacheConfig, CapacityUnit, ManagedCache};
 use plimsoll_core_types::{
-    Action, Bytes, CacheId, CacheOptimizer, Clock, Decision, EngineState, Fleet, Integration,
-    Priority, Reason, ResourceOptimizer as _, ResourcePool as _, SystemClock, SystemComponents,
-    SystemSnapshot, TicketId,
+    AmountOrShare, Bytes, CacheOptimizer, Clock, EngineState, Reason, ResourceOptimizer as _,
+    ResourcePool as _, SystemClock, SystemSnapshot,
 };
-use plimsoll_cpu::{CpuConfig, CpuService, process::ProcessCpu};
-use plimsoll_integration::{Optimizer, OptimizerConfig, PlanConfig};
-use plimsoll_load::{
-    Admission, AdmissionConfig, Balancer, BalancerConfig, LoadConfig, LoadService,
-};
-use plimsoll_memory::{MemoryConfig, MemoryService, process::ProcessMemory};
-use plimsoll_pool::{LedgerConfig, LedgerPool};
-use plimsoll_predict::{Predictor, PredictorConfig};
+use plimsoll_cpu::process::ProcessCpu;
+use plimsoll_integration::PlanConfig;
+use plimsoll_memory::process::ProcessMemory;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 
+use super::answers::{Answers, Remembering, answers};
 use super::catalog::{DemoModel, models};
 use super::driver::Driver;
 use super::host::Host;
@@ -29,17 +23,16 @@ use super::summary::{Measured, Summary};
 use super::traffic::arrivals;
 use super::view::View;
 use super::{DemoArgs, DemoError};
-use crate::fleet::{EngineCommand, Engines, Lasting, Phase, World};
-use crate::front::{self, AnswerKey, Front};
-use crate::journal::{Event, EventKind, Journal};
+use crate::config::{Config, GroupsConfig, HostConfig, ServerConfig};
+use crate::fleet::{Lasting, Phase};
+use crate::journal::{Event, EventKind};
 use crate::output::line;
+use crate::serve::{Broker, Foundation, build, listen, note, note_waiters};
 
 /// How often the loop goes round.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How long a request may take.
 pub(super) const WITHIN: Duration = Duration::from_secs(20);
-/// Memory for answers that were given before.
-const ANSWERS: Bytes = Bytes::from_mib(4);
 /// When the hang is injected, as a share of the traffic's length.
 const HANG_AT: f64 = 0.55;
 /// The exit code of a demo that was interrupted.
@@ -47,13 +40,8 @@ const INTERRUPTED: u8 = 130;
 
 /// Everything that runs during the demo.
 struct System {
-    clock: Arc<dyn Clock>,
-    pool: Arc<LedgerPool>,
-    engines: Arc<Engines>,
-    journal: Arc<Journal>,
-    optimizer: Optimizer,
-    integration: Integration,
-    front: Arc<Front>,
+    broker: Arc<Broker>,
+    answers: Answers,
 }
 
 /// Runs the demo; the answer is the process's exit code.
@@ -94,14 +82,16 @@ async fn demo(args: &DemoArgs, host: &Host, clock: &Arc<dyn Clock>) -> Result<u8
         args.seconds,
         args.seed
     ));
-    let front = tokio::spawn(front::serve(listener, Arc::clone(&system.front)));
+    let remembering = Remembering::new(system.answers.clone(), Arc::clone(&system.broker));
+    let front = listen(listener, None, Arc::clone(&system.broker), remembering);
+    let front = tokio::spawn(front);
     let driver = Driver::new(address, WITHIN + Duration::from_secs(5), Arc::clone(clock));
     let measured = system.drive(args, &driver, arrivals, &models).await;
     front.abort();
     let summary = Summary::new(args, system.view(), measured, &driver.answered(), &models, host);
-    summary.print(&system.journal);
+    summary.print(&system.broker.journal);
     if args.json {
-        line(&summary.json(&system.journal)?);
+        line(&summary.json(&system.broker.journal)?);
     }
     Ok(u8::from(summary.invariants_broken() > 0))
 }
@@ -129,73 +119,21 @@ impl System {
         clock: &Arc<dyn Clock>,
         models: &[DemoModel],
     ) -> Result<Self, DemoError> {
-        let fail = |step| move |error: &dyn std::fmt::Display| DemoError::internal(step, error);
-        let pool = LedgerPool::new(host.budget, LedgerConfig::default(), Arc::clone(clock))
-            .map_err(|error| fail("making the pool")(&error))?;
-        let pool = Arc::new(pool);
-        let predictor = Predictor::new(PredictorConfig::default())
-            .map_err(|error| fail("making the predictor")(&error))?;
-        let predictor: Arc<dyn plimsoll_core_types::ResourcePredictor> = Arc::new(predictor);
-        let cpu = Arc::new(CpuService::new(
-            Arc::clone(&host.cpu),
-            Arc::clone(clock),
-            CpuConfig::default(),
-        ));
-        let memory = Arc::new(MemoryService::new(
-            Arc::clone(&host.memory) as _,
-            None,
-            Arc::clone(clock),
-            MemoryConfig::default(),
-        ));
-        let admission = Arc::new(Admission::new(AdmissionConfig::default(), Arc::clone(clock)));
-        let load = LoadService::new(
-            Arc::new(Balancer::new(BalancerConfig::default())),
-            Arc::clone(&admission),
-            Some(Arc::clone(&predictor)),
-            Arc::clone(clock),
-            LoadConfig::default(),
-        );
-        let name = CacheId::new("answers").map_err(|error| fail("naming the cache")(&error))?;
-        let config = CacheConfig { unit: CapacityUnit::Bytes, ..CacheConfig::new(ANSWERS.get()) };
-        let answers = ManagedCache::with_weigher(name, config, Arc::clone(clock), weigh)
-            .map_err(|error| fail("making the cache")(&error))?;
-        let journal = Arc::new(Journal::new());
-        let program =
-            std::env::current_exe().map_err(|error| fail("finding this program")(&error))?;
-        let world = World::new(
-            Arc::clone(clock),
-            Arc::clone(&pool),
-            Arc::clone(&cpu) as _,
-            Arc::clone(&journal),
-            EngineCommand { program },
-            Lasting::default(),
-        );
-        let specs = models.iter().map(|model| model.spec.clone()).collect();
-        let engines = Arc::new(Engines::new(Arc::new(world), specs, BTreeMap::new()));
-        let components = SystemComponents {
+        let answers = answers(clock)?;
+        let foundation = Foundation {
             clock: Arc::clone(clock),
-            pool: Arc::clone(&pool) as _,
-            fleet: Arc::clone(&engines) as Arc<dyn Fleet>,
-            probes: vec![Arc::clone(&host.memory) as _, Arc::clone(&host.cpu) as _],
-            memory: Some(memory),
-            cpu: Some(cpu),
+            memory: Arc::clone(&host.memory),
+            cpu: Arc::clone(&host.cpu),
+            budget: host.budget,
+            specs: models.iter().map(|model| model.spec.clone()).collect(),
+            lasting: Lasting::default(),
+            leases: Vec::new(),
             caches: vec![Arc::new(answers.clone()) as Arc<dyn CacheOptimizer>],
-            predictor: Some(predictor),
-            load: Some(Arc::new(load)),
+            plan: PlanConfig::new(host.budget),
         };
-        let optimizer = Optimizer::new(OptimizerConfig::new(PlanConfig::new(host.budget)))
-            .map_err(|error| fail("making the optimizer")(&error))?;
-        let integration =
-            optimizer.integrate(components).await.map_err(|error| fail("integrating")(&error))?;
-        let front = Arc::new(Front {
-            clock: Arc::clone(clock),
-            engines: Arc::clone(&engines),
-            answers,
-            admission,
-            within: WITHIN,
-        });
-        let clock = Arc::clone(clock);
-        Ok(Self { clock, pool, engines, journal, optimizer, integration, front })
+        let broker = build(foundation, &config(host, models)).await;
+        let broker = broker.map_err(|error| DemoError::internal("making the broker", &error))?;
+        Ok(Self { broker: Arc::new(broker), answers })
     }
 
     /// Runs the traffic and the loop beside it until every request has its answer.
@@ -208,11 +146,13 @@ impl System {
     ) -> Measured {
         let asked = arrivals.len();
         let mut view = View::new(args.all_events);
-        let mut events = self.journal.listen();
-        let mut measured = Measured::new(self.clock.now());
+        let broker = &*self.broker;
+        let mut events = broker.journal.listen();
+        let mut measured = Measured::new(broker.clock.now());
         let mut own = Own::new();
         let mut waiting = BTreeSet::new();
-        let hang_at = self.clock.now() + Duration::from_secs_f64(f64::from(args.seconds) * HANG_AT);
+        let hang_at =
+            broker.clock.now() + Duration::from_secs_f64(f64::from(args.seconds) * HANG_AT);
         let mut hung = false;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -223,11 +163,11 @@ impl System {
                 () = &mut traffic => break,
                 event = events.recv() => show(&mut view, event),
                 _ = ticks.tick() => {
-                    self.pool.sweep();
-                    let decisions = self.optimizer.tick().await;
-                    self.note(&decisions);
-                    let Some(snapshot) = self.optimizer.monitor().snapshot else { continue };
-                    self.note_waiters(&snapshot, &mut waiting);
+                    broker.pool.sweep();
+                    let decisions = broker.optimizer.tick().await;
+                    note(broker, &decisions);
+                    let Some(snapshot) = broker.optimizer.monitor().snapshot else { continue };
+                    note_waiters(broker, &snapshot, &mut waiting);
                     measured.look(&snapshot, own.measure(snapshot.at));
                     view.snapshot(&snapshot, driver.answered().len(), asked);
                     if !hung && snapshot.at >= hang_at {
@@ -240,35 +180,8 @@ impl System {
             show(&mut view, Ok(event));
         }
         view.finish();
-        measured.end(&self.pool.monitor(), own.measure(self.clock.now()));
+        measured.end(&broker.pool.monitor(), own.measure(broker.clock.now()));
         measured
-    }
-
-    /// Writes down what the optimizer decided and nobody else tells of.
-    fn note(&self, decisions: &[Decision]) {
-        for decision in decisions {
-            let (subject, kind) = match &decision.planned.action {
-                Action::SetLimit { .. } => ("the line".to_owned(), EventKind::Decided),
-                Action::SetThreads { consumer, .. } => (consumer.to_string(), EventKind::Decided),
-                Action::Retune { strategy } => (strategy.cache.to_string(), EventKind::Decided),
-                _ => continue,
-            };
-            let reason = decision.planned.reason.clone();
-            self.journal.tell(Event { at: decision.at, kind, subject, reason });
-        }
-    }
-
-    /// Writes down who has begun to wait, at which position and for what.
-    fn note_waiters(&self, snapshot: &SystemSnapshot, known: &mut BTreeSet<TicketId>) {
-        known.retain(|ticket| snapshot.pool.waiters.iter().any(|waiter| waiter.id == *ticket));
-        for waiter in &snapshot.pool.waiters {
-            let Some(lacking) = waiter.lacking else { continue };
-            if waiter.priority > Priority::BestEffort && known.insert(waiter.id) {
-                let reason = Reason::Waits { position: waiter.position, lacking };
-                let (at, subject) = (waiter.since, waiter.consumer.to_string());
-                self.journal.tell(Event { at, kind: EventKind::Wait, subject, reason });
-            }
-        }
     }
 
     /// Stops the process of an engine that is asked for all the time, so that it hangs. True when
@@ -280,37 +193,44 @@ impl System {
         };
         let mut steady = models.iter().filter(|model| model.pattern.is_steady());
         let Some(victim) = steady.find(ready) else { return false };
-        let Some(model) = self.engines.model(&victim.spec.id) else { return false };
+        let Some(model) = self.broker.engines.model(&victim.spec.id) else { return false };
         let Phase::Ready(running) = model.phase() else { return false };
         if !running.pid.is_some_and(stop_process) {
             return false;
         }
-        let (at, subject) = (self.clock.now(), victim.spec.id.to_string());
+        let (at, subject) = (self.broker.clock.now(), victim.spec.id.to_string());
         let reason = Reason::Requested;
-        self.journal.tell(Event { at, kind: EventKind::Injected, subject, reason });
+        self.broker.journal.tell(Event { at, kind: EventKind::Injected, subject, reason });
         true
     }
 
     fn view(&self) -> Seen {
-        let report = self.optimizer.validate(&self.integration);
+        let broker = &*self.broker;
+        let report = broker.optimizer.validate(&broker.integration);
         Seen {
             judged: (report.kept, report.rolled_back),
-            optimizer_broken: self.optimizer.invariants_broken(),
+            optimizer_broken: broker.optimizer.invariants_broken(),
             checks: report.checks,
-            cache: self.front.answers.monitor(),
-            alerts: self.optimizer.monitor().alerts.len(),
+            cache: self.answers.monitor(),
+            alerts: broker.optimizer.monitor().alerts.len(),
         }
     }
 }
 
-/// Bytes that an answer takes with its key.
-fn weigh(key: &AnswerKey, answer: &bytes::Bytes) -> u32 {
-    /// What an entry takes in the cache's own tables, roughly.
-    const ENTRY: usize = 200;
-    u32::try_from(key.1.len() + answer.len() + ENTRY).unwrap_or(u32::MAX)
+/// The same as a config would say it.
+fn config(host: &Host, models: &[DemoModel]) -> Config {
+    let memory = AmountOrShare::Amount(host.budget.memory());
+    let cpu = AmountOrShare::Amount(host.budget.cpu());
+    Config {
+        host: HostConfig { memory, cpu, ..HostConfig::default() },
+        server: ServerConfig { within: WITHIN, ..ServerConfig::default() },
+        tenants: BTreeMap::new(),
+        models: models.iter().map(DemoModel::config).collect(),
+        groups: GroupsConfig::default(),
+    }
 }
 
-fn show(view: &mut View, event: Result<Event, broadcast::error::RecvError>) {
+fn show(view: &mut View, event: Result<Arc<Event>, broadcast::error::RecvError>) {
     match event {
         Ok(event) => view.event(&event),
         Err(broadcast::error::RecvError::Lagged(missed)) => {

@@ -10,13 +10,13 @@ use plimsoll_core_types::{
 };
 use plimsoll_integration::check_pool;
 
+use super::answers::Source;
 use super::baselines::{Baseline, replay};
 use super::catalog::DemoModel;
 use super::driver::{Answered, Verdict};
 use super::host::Host;
 use super::run::{OwnUse, Seen};
 use super::{DemoArgs, DemoError};
-use crate::front::Source;
 use crate::journal::{EventKind, Journal};
 use crate::output::line;
 use crate::traffic_meter::latency_histogram;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use plimsoll_core_types::{ModelId, Reason};
+use plimsoll_core_types::{EngineState, ModelId, Reason};
 
 use super::counters::Counted;
 use super::model::{Command, LoadFailure, Model, Phase};
@@ -19,6 +19,8 @@ pub(crate) struct Acquired {
     /// True when the request found it ready.
     pub(crate) warm: bool,
     _in_progress: Counted,
+    /// Those that are loaded together with it.
+    companions: Vec<Acquired>,
 }
 
 /// Why no engine could be had.
@@ -42,6 +44,19 @@ impl Engines {
         model.counters.last_used.store(self.world.clock.now().as_nanos(), Ordering::Relaxed);
     }
 
+    /// An engine for `model` where it is loaded, with all that are loaded together with it.
+    pub(crate) fn warm(&self, model: &Model) -> Option<Acquired> {
+        let Phase::Ready(running) = model.phase() else { return None };
+        // One that belongs to a group needs a look at the others.
+        let alone = self.world.company.groups().loaded_with(&model.id).len() == 1;
+        (alone && running.was_hit()).then(|| Acquired {
+            running,
+            warm: true,
+            _in_progress: Counted::new(&model.counters, |c| &c.in_progress),
+            companions: Vec::new(),
+        })
+    }
+
     /// An engine for `model`, loaded first where it is not.
     pub(crate) async fn acquire(
         &self,
@@ -49,7 +64,32 @@ impl Engines {
         within: Duration,
     ) -> Result<Acquired, AcquireError> {
         let late = || AcquireError::Late { model: model.id.clone(), within };
-        tokio::time::timeout(within, self.ready(model)).await.map_err(|_| late())?
+        tokio::time::timeout(within, self.all_ready(model)).await.map_err(|_| late())?
+    }
+
+    /// `model`, once all are ready that are loaded together with it: one is of no use without the
+    /// others.
+    async fn all_ready(&self, model: &Model) -> Result<Acquired, AcquireError> {
+        let others = self.companions(model);
+        if others.is_empty() {
+            return self.ready(model).await;
+        }
+        // They load at the same time, not one after the other.
+        let waiting = |other: &Arc<Model>| Counted::new(&other.counters, |c| &c.waiting);
+        let waiting: Vec<_> = others.iter().map(waiting).collect();
+        for other in &others {
+            if matches!(other.phase(), Phase::Stopped) {
+                self.demand(other).await?;
+            }
+        }
+        let mut acquired = self.ready(model).await?;
+        for other in &others {
+            let companion = self.ready(other).await?;
+            acquired.warm &= companion.warm;
+            acquired.companions.push(companion);
+        }
+        drop(waiting);
+        Ok(acquired)
     }
 
     async fn ready(&self, model: &Model) -> Result<Acquired, AcquireError> {
@@ -65,7 +105,8 @@ impl Engines {
                     if warm && running.is_first_hit() {
                         self.note_warm_hit(model, &running);
                     }
-                    return Ok(Acquired { running, warm, _in_progress: in_progress });
+                    let companions = Vec::new();
+                    return Ok(Acquired { running, warm, _in_progress: in_progress, companions });
                 }
                 Phase::Failed(failure) if asked || self.pauses(model, &failure) => {
                     return Err(AcquireError::Load(failure));
@@ -126,12 +167,18 @@ impl Engines {
         count(model.spec().slots) - count(busy)
     }
 
-    /// Loads `model` since somebody who does not wait for it asks for that.
-    pub(crate) fn begin_load(model: &Model) {
-        let (priority, reason) = (model.spec().priority, Reason::Requested);
-        let load = Command::Load { priority, within: None, reason, demanded: false };
-        // Where its inbox is full, it has been told before.
-        let _ = model.commands.try_send(load);
+    /// Loads `model`, and all that are loaded with it, since somebody who does not wait for it asks
+    /// for that.
+    pub(crate) fn begin_load(&self, model: &Arc<Model>) {
+        for model in self.party(model) {
+            if model.phase().state() != EngineState::Stopped {
+                continue;
+            }
+            let (priority, reason) = (model.spec().priority, Reason::Requested);
+            let load = Command::Load { priority, within: None, reason, demanded: false };
+            // Where its inbox is full, it has been told before.
+            let _ = model.commands.try_send(load);
+        }
     }
 
     /// Loads another replica beside those that are all at work.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use plimsoll_core_types::{
@@ -20,7 +21,18 @@ impl Engines {
         self.model(model).ok_or_else(|| ActionError::UnknownModel { model: model.clone() })
     }
 
-    async fn prewarm(&self, model: &Model, reason: Reason) -> ActionOutcome {
+    /// Loads `model` ahead of its requests, with all that are loaded with it.
+    async fn prewarm(&self, model: &Arc<Model>, reason: Reason) -> ActionOutcome {
+        let outcome = self.prewarm_one(model, reason.clone()).await;
+        if outcome == ActionOutcome::Begun {
+            for other in self.companions(model) {
+                self.prewarm_one(&other, reason.clone()).await;
+            }
+        }
+        outcome
+    }
+
+    async fn prewarm_one(&self, model: &Model, reason: Reason) -> ActionOutcome {
         let stopped = model.phase().state() == EngineState::Stopped;
         if !stopped || !self.tried_again_in(model).is_zero() {
             return ActionOutcome::Moot;
@@ -49,19 +61,26 @@ impl Engines {
         ended.await.is_ok_and(|outcome| outcome == ActionOutcome::Done)
     }
 
-    /// Unloads whatever has been idle for longer than it may be.
+    /// Unloads whatever has been idle for longer than it may be. Those that go together do so when
+    /// none of them was used for as long as any of them may idle.
     pub(crate) fn unload_idle(&self) {
         let now = self.world.clock.now();
         for model in self.models.load().values() {
-            let spec = model.spec();
-            let Some(keep) = spec.keep_alive.filter(|_| !spec.pinned) else { continue };
-            let Phase::Ready(running) = model.phase() else { continue };
-            let counters = &model.counters;
-            let busy = counters.in_progress.load(Ordering::Relaxed)
-                + counters.waiting.load(Ordering::Relaxed);
-            let used = Timestamp::from_nanos(counters.last_used.load(Ordering::Relaxed));
-            let idle = now.saturating_since(used.max(running.since));
-            if busy == 0 && idle >= keep {
+            let mut party = self.party(model);
+            if party.iter().any(|other| other.id < model.id) {
+                continue;
+            }
+            party.retain(|model| model.phase().state() != EngineState::Stopped);
+            let specs: Vec<_> = party.iter().map(|model| model.spec()).collect();
+            let Some(keep) = specs.iter().filter_map(|spec| spec.keep_alive).max() else {
+                continue;
+            };
+            let idle = party.iter().map(|model| idle_for(model, now)).min().flatten();
+            let Some(idle) = idle.filter(|idle| *idle >= keep) else { continue };
+            if specs.iter().any(|spec| spec.pinned) {
+                continue;
+            }
+            for model in party {
                 let (done, _) = oneshot::channel();
                 // A full inbox is full of better reasons.
                 let reason = Reason::Idle { idle };
@@ -140,6 +159,16 @@ impl Engines {
     }
 }
 
+/// For how long `model`, which serves, has had nothing to do; none where it has, or does not serve.
+fn idle_for(model: &Model, now: Timestamp) -> Option<Duration> {
+    let Phase::Ready(running) = model.phase() else { return None };
+    let counters = &model.counters;
+    let busy =
+        counters.in_progress.load(Ordering::Relaxed) + counters.waiting.load(Ordering::Relaxed);
+    let used = Timestamp::from_nanos(counters.last_used.load(Ordering::Relaxed));
+    (busy == 0).then(|| now.saturating_since(used.max(running.since)))
+}
+
 #[async_trait]
 impl Fleet for Engines {
     fn engines(&self) -> Vec<EngineSnapshot> {
@@ -166,7 +195,7 @@ impl Fleet for Engines {
     async fn apply(&self, planned: &PlannedAction) -> Result<ActionOutcome, ActionError> {
         let (action, reason) = (&planned.action, planned.reason.clone());
         match action {
-            Action::Prewarm { model } => Ok(self.prewarm(&*self.find(model)?, reason).await),
+            Action::Prewarm { model } => Ok(self.prewarm(&self.find(model)?, reason).await),
             Action::Evict { model, beneficiary } => {
                 let found = self.find(model)?;
                 let lease = *found.counters.lease.lock();

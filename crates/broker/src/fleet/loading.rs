@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use plimsoll_core_types::{ConsumerId, EngineState, Lacking, ResourcePool as _};
+use plimsoll_core_types::{ConsumerId, EngineState, Lacking, ModelId, ResourcePool as _};
 use serde::Serialize;
 
 use super::{Engines, Model};
@@ -25,6 +25,9 @@ pub(crate) struct Loading {
     /// What it lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lacking: Option<Lacking>,
+    /// The model that must go first, since only one of both may be loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<ModelId>,
     /// How many requests wait for it.
     pub(crate) waiting_requests: usize,
 }
@@ -49,6 +52,7 @@ impl Engines {
             eta_seconds: None,
             position: None,
             lacking: None,
+            waits_for: None,
             waiting_requests: counters.waiting.load(Ordering::Relaxed),
         };
         match state {
@@ -65,6 +69,7 @@ impl Engines {
     fn fill_wait(&self, model: &Model, loading: &mut Loading) {
         let consumer = ConsumerId::from(&model.id);
         let status = self.world.pool.monitor();
+        loading.waits_for = self.world.company.keeps_out(&model.id);
         let Some(waiter) = status.waiters.iter().find(|waiter| waiter.consumer == consumer) else {
             return;
         };

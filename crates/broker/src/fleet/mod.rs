@@ -2,6 +2,7 @@
 
 mod acquire;
 mod apply;
+mod company;
 mod connections;
 mod counters;
 mod guards;
@@ -81,7 +82,7 @@ impl Engines {
                 model.set_spec(spec);
                 Arc::clone(model)
             } else {
-                let inherited = inherited.remove(&spec.id);
+                let inherited = inherited.remove(&spec.id).map(Box::new);
                 Arc::new(Model::start(self.as_measured(spec), &self.world, inherited))
             };
             (model.id.clone(), model)
@@ -105,13 +106,16 @@ impl Engines {
         self.models.load().values().cloned().collect()
     }
 
-    /// The models' names, separated by commas.
-    pub(crate) fn names(&self) -> String {
-        self.models.load().keys().map(ModelId::as_str).collect::<Vec<_>>().join(", ")
+    /// `model`, and those that are loaded when it is.
+    pub(crate) fn party(&self, model: &Arc<Model>) -> Vec<Arc<Model>> {
+        std::iter::once(Arc::clone(model)).chain(self.companions(model)).collect()
     }
 
-    pub(crate) fn ids(&self) -> Vec<ModelId> {
-        self.models.load().keys().cloned().collect()
+    /// Those that are loaded when `model` is.
+    fn companions(&self, model: &Model) -> Vec<Arc<Model>> {
+        let groups = self.world.company.groups();
+        let others = groups.loaded_with(&model.id).iter().filter(|id| **id != model.id);
+        others.filter_map(|id| self.model(id)).collect()
     }
 
     /// Forgets every model, and ends every engine that would not end with this process.

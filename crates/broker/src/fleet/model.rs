@@ -107,7 +107,11 @@ impl Model {
 
     /// The model `spec`, with its task running. The task ends, and its engine with it, when nobody
     /// has the model any more.
-    pub(super) fn start(spec: ModelSpec, world: &Arc<World>, inherited: Option<Inherited>) -> Self {
+    pub(super) fn start(
+        spec: ModelSpec,
+        world: &Arc<World>,
+        inherited: Option<Box<Inherited>>,
+    ) -> Self {
         let (commands, inbox) = orders();
         // Whoever asks for a model that is being taken over waits for that.
         let first = if inherited.is_some() { Phase::Starting } else { Phase::Stopped };

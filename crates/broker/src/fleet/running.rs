@@ -88,6 +88,11 @@ impl Running {
         self.meter.lock().measure(now)
     }
 
+    /// True where a request has found it ready before.
+    pub(crate) fn was_hit(&self) -> bool {
+        self.hit.load(Ordering::Relaxed)
+    }
+
     /// True once: for the first request that finds it ready.
     pub(crate) fn is_first_hit(&self) -> bool {
         !self.hit.swap(true, Ordering::Relaxed)

@@ -12,6 +12,7 @@ use plimsoll_core_types::{
 use plimsoll_load::{BackendConfig, Balancer};
 use tokio::sync::{oneshot, watch};
 
+use super::company::Seat;
 use super::counters::Counters;
 use super::guards::{Guarded, Noter};
 use super::model::{Command, LoadFailure, Phase};
@@ -39,6 +40,12 @@ pub(super) struct Task {
     pub(super) counters: Arc<Counters>,
 }
 
+/// What a model has while it is loaded, and gives back all at once.
+struct Stay {
+    lease: Resource,
+    _seat: Seat,
+}
+
 /// Why an engine stopped serving.
 enum Ending {
     Evicted(Reason, oneshot::Sender<ActionOutcome>),
@@ -48,11 +55,12 @@ enum Ending {
 }
 
 impl Task {
-    pub(super) async fn run(mut self, inherited: Option<Inherited>) {
-        if let Some(Inherited { lease, engine }) = inherited
-            && !Box::pin(self.under(lease, Some(engine))).await
-        {
-            return;
+    pub(super) async fn run(mut self, inherited: Option<Box<Inherited>>) {
+        if let Some(Inherited { lease, engine }) = inherited.map(|inherited| *inherited) {
+            let seat = self.world.company.sit(&self.spec.load().id);
+            if !Box::pin(self.under(Stay { lease, _seat: seat }, Some(engine))).await {
+                return;
+            }
         }
         while let Some(command) = self.inbox.recv().await {
             match command {
@@ -82,16 +90,22 @@ impl Task {
     ) -> bool {
         self.phase.send_replace(Phase::Waiting);
         self.tell(EventKind::Load, reason);
-        let granted = tokio::select! {
-            granted = self.lease(priority, within) => granted,
+        let admitted = tokio::select! {
+            admitted = self.admitted(priority, within) => admitted,
             () = self.counters.abandoned(), if demanded => {
                 self.tell(EventKind::GaveUp, Reason::Cancelled);
                 self.phase.send_replace(Phase::Stopped);
                 return true;
             }
         };
-        match granted {
-            Ok(lease) => self.under(lease, None).await,
+        match admitted {
+            Ok(Some(stay)) => self.under(stay, None).await,
+            Ok(None) => {
+                let waited = within.unwrap_or_default();
+                self.tell(EventKind::GaveUp, Reason::DeadlinePassed { waited });
+                self.phase.send_replace(Phase::Stopped);
+                true
+            }
             Err(error) => {
                 let failure = LoadFailure::Refused(error);
                 self.phase.send_replace(Phase::Failed(Arc::new(failure)));
@@ -100,12 +114,12 @@ impl Task {
         }
     }
 
-    /// As long as `lease` holds: at first with the engine that is there, where one is. False when
+    /// As long as the lease holds: at first with the engine that is there, where one is. False when
     /// the fleet is gone.
-    async fn under(&mut self, mut lease: Resource, mut there: Option<Guarded>) -> bool {
-        self.note_lease(Some(&lease));
+    async fn under(&mut self, mut stay: Stay, mut there: Option<Guarded>) -> bool {
+        self.note_lease(Some(&stay.lease));
         let alive = loop {
-            match self.serve(&mut lease, there.take()).await {
+            match self.serve(&mut stay.lease, there.take()).await {
                 Ok(Ending::Replaced(reason, done)) => {
                     self.tell(EventKind::Replaced, reason);
                     let _ = done.send(ActionOutcome::Begun);
@@ -114,7 +128,7 @@ impl Task {
                     self.tell(EventKind::Exited, Reason::Exited { code });
                     // As for one that is evicted: whoever sees it stopped finds its room free.
                     self.note_lease(None);
-                    drop(lease);
+                    drop(stay);
                     self.phase.send_replace(Phase::Stopped);
                     return true;
                 }
@@ -123,7 +137,7 @@ impl Task {
                     // The lease goes back before the phase says so, so that whoever sees the
                     // model stopped finds its room free.
                     self.note_lease(None);
-                    drop(lease);
+                    drop(stay);
                     self.phase.send_replace(Phase::Stopped);
                     let _ = done.send(ActionOutcome::Done);
                     return true;
@@ -140,8 +154,30 @@ impl Task {
             }
         };
         self.note_lease(None);
-        drop(lease);
+        drop(stay);
         alive
+    }
+
+    /// A lease, once nobody is loaded who may not be beside this model; none where one that it has
+    /// to wait for did not go within the time.
+    async fn admitted(
+        &self,
+        priority: Priority,
+        within: Option<Duration>,
+    ) -> Result<Option<Stay>, AllocateError> {
+        let (begun, id) = (self.world.clock.now(), self.spec.load().id.clone());
+        let excluded =
+            |by: &ModelId| self.tell(EventKind::Wait, Reason::Excluded { by: by.clone() });
+        let entered = self.world.company.enter(&id, excluded);
+        let seat = match within {
+            Some(within) => tokio::time::timeout(within, entered).await.ok(),
+            None => Some(entered.await),
+        };
+        let Some(seat) = seat else { return Ok(None) };
+        let waited = self.world.clock.now().saturating_since(begun);
+        let lease =
+            self.lease(priority, within.map(|within| within.saturating_sub(waited))).await?;
+        Ok(Some(Stay { lease, _seat: seat }))
     }
 
     async fn lease(

@@ -13,6 +13,7 @@ use plimsoll_core_types::{
 use plimsoll_memory::footprint::{Configuration, Footprints, Learned};
 use plimsoll_pool::LedgerPool;
 
+use super::company::Company;
 use super::guards::{Guarded, Guards};
 use super::launch::Hands;
 use super::process::{EngineProcess, LaunchError};
@@ -32,6 +33,8 @@ pub(crate) struct World {
     pub(crate) store: Option<Arc<Store>>,
     /// Where engines are started that may outlive this process.
     pub(crate) guards: Option<Guards>,
+    /// Who may be loaded beside whom.
+    pub(crate) company: Arc<Company>,
     /// How long each model's last load took.
     loads: Mutex<BTreeMap<String, Duration>>,
     footprints: Mutex<Footprints>,
@@ -79,6 +82,7 @@ impl World {
             command,
             store: lasting.store,
             guards: lasting.guards,
+            company: Arc::default(),
             loads: Mutex::new(lasting.loads),
             footprints: Mutex::new(footprints),
             kept: Mutex::default(),

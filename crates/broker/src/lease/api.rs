@@ -133,55 +133,6 @@ pub(crate) async fn measured(
     Ok(Json(json!({ "id": id })))
 }
 
-/// Everybody who holds or waits for a part of this host, models included.
-pub(crate) async fn list(State(broker): Shared) -> Json<Value> {
-    let status = broker.pool.monitor();
-    let given = broker.book.list();
-    let leases: Vec<_> = status
-        .leases
-        .iter()
-        .map(|lease| {
-            let external = given.iter().find(|(_, id, _)| *id == lease.id);
-            json!({
-                "id": external.map(|(given, ..)| &given.id),
-                "lease": lease.id,
-                "name": lease.consumer,
-                "tenant": lease.tenant,
-                "priority": lease.priority,
-                "amount": lease.amount,
-                "since": broker.wall.date(lease.since),
-                "expires_at": external.map(|(_, _, expires)| broker.wall.date(*expires)),
-                "pid": external.and_then(|(given, ..)| given.process).map(|process| process.pid),
-                "reclaiming": lease.reclaiming,
-            })
-        })
-        .collect();
-    let waiters: Vec<_> = status
-        .waiters
-        .iter()
-        .map(|waiter| {
-            let eta = broker.pool.eta(waiter.id).map(|at| at.saturating_since(status.at));
-            json!({
-                "name": waiter.consumer,
-                "tenant": waiter.tenant,
-                "priority": waiter.priority,
-                "amount": waiter.amount,
-                "position": waiter.position,
-                "lacking": waiter.lacking,
-                "waited_seconds": status.at.saturating_since(waiter.since).as_secs_f64(),
-                "eta_seconds": eta.map(|eta| eta.as_secs_f64()),
-            })
-        })
-        .collect();
-    Json(json!({
-        "limit": status.limit,
-        "promised": status.promised,
-        "available": status.available,
-        "leases": leases,
-        "waiters": waiters,
-    }))
-}
-
 /// What the pool decides from now on, as server-sent events.
 pub(crate) async fn watch(State(broker): Shared) -> Response {
     let mut events = broker.pool.subscribe();

@@ -1,12 +1,12 @@
 //! Who of other programs holds which lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use plimsoll_core_types::{
-    AllocateError, ConsumerId, LeaseId, Priority, RenewError, RequestError, Resource,
+    AllocateError, ConsumerId, LeaseId, LeaseStatus, Priority, RenewError, RequestError, Resource,
     ResourceRequest, ResourceVector, TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -34,11 +34,36 @@ pub(crate) struct Given {
     pub(crate) process: Option<ProcessKey>,
 }
 
+/// A lease of another program, as it is held. There are many: what its resource says, or its
+/// number, is not said again.
 #[derive(Debug)]
 struct Held {
-    given: Given,
+    name: ConsumerId,
+    tenant: TenantId,
+    priority: Priority,
+    ttl: Duration,
+    process: Option<ProcessKey>,
     resource: Resource,
     expires: Timestamp,
+}
+
+impl Held {
+    fn new(given: Given, resource: Resource, expires: Timestamp) -> Self {
+        let Given { name, tenant, priority, ttl, process, .. } = given;
+        Self { name, tenant, priority, ttl, process, resource, expires }
+    }
+
+    fn told(&self, number: u128) -> Given {
+        Given {
+            id: id_of(number),
+            name: self.name.clone(),
+            tenant: self.tenant.clone(),
+            priority: self.priority,
+            amount: *self.resource.amount(),
+            ttl: self.ttl,
+            process: self.process,
+        }
+    }
 }
 
 /// A lease that was granted.
@@ -69,7 +94,7 @@ impl Drop for Written<'_> {
 pub(crate) struct Book {
     world: Arc<World>,
     /// On the heap each: a tree keeps room for more of them than it holds.
-    held: Mutex<BTreeMap<String, Box<Held>>>,
+    held: Mutex<BTreeMap<u128, Box<Held>>>,
 }
 
 /// Why there is no lease, or no such lease any more.
@@ -125,7 +150,7 @@ impl Book {
             self.world.pool.allocate(request).await.map_err(BookError::Refused)?
         };
         let LeaseAsk { name, tenant, priority, ttl, .. } = ask;
-        let id = new_id();
+        let id = id_of(rand::random());
         let given = Given { id, name, tenant, priority, amount, ttl, process };
         Ok(self.keep(given, resource).await)
     }
@@ -146,8 +171,9 @@ impl Book {
     }
 
     fn hold(&self, given: Given, resource: Resource, expires: Timestamp) {
-        let id = given.id.clone();
-        self.held.lock().insert(id, Box::new(Held { given, resource, expires }));
+        // Every id is one that was made here, or was when it was kept.
+        let Some(number) = number_of(&given.id) else { return };
+        self.held.lock().insert(number, Box::new(Held::new(given, resource, expires)));
     }
 
     /// Grants anew what was held before a restart, to whoever still lives. Says how many were, and
@@ -157,12 +183,13 @@ impl Book {
         for given in before {
             let alive = given.process.is_none_or(ProcessKey::is_alive);
             let request = ResourceRequest::new(given.name.clone(), given.amount).ok();
-            let request = request.filter(|_| alive).map(|request| {
-                request
-                    .with_tenant(given.tenant.clone())
-                    .with_priority(given.priority)
-                    .with_ttl(given.ttl)
-            });
+            let request =
+                request.filter(|_| alive && number_of(&given.id).is_some()).map(|request| {
+                    request
+                        .with_tenant(given.tenant.clone())
+                        .with_priority(given.priority)
+                        .with_ttl(given.ttl)
+                });
             let granted =
                 request.and_then(|request| self.world.pool.try_allocate(request).ok().flatten());
             if let Some(resource) = granted {
@@ -180,9 +207,10 @@ impl Book {
     /// Puts the expiry ahead by the lease's time to live, or by `ttl`.
     pub(crate) fn renew(&self, id: &str, ttl: Option<Duration>) -> Result<Timestamp, BookError> {
         let ended = || BookError::Ended { id: id.to_owned() };
+        let number = number_of(id).ok_or_else(ended)?;
         let mut held = self.held.lock();
-        let entry = held.get_mut(id).ok_or_else(ended)?;
-        let ttl = ttl.unwrap_or(entry.given.ttl);
+        let entry = held.get_mut(&number).ok_or_else(ended)?;
+        let ttl = ttl.unwrap_or(entry.ttl);
         match entry.resource.renew(ttl) {
             Ok(expires) => {
                 entry.expires = expires;
@@ -190,7 +218,7 @@ impl Book {
             }
             Err(RenewError::Unlimited { .. }) => Ok(Timestamp::MAX),
             Err(_) => {
-                held.remove(id);
+                held.remove(&number);
                 drop(held);
                 self.forget(id);
                 Err(ended())
@@ -204,13 +232,15 @@ impl Book {
     /// Cancel safe: it is taken back all the same.
     pub(crate) async fn release(&self, id: &str) -> Result<Given, BookError> {
         let ended = || BookError::Ended { id: id.to_owned() };
-        let removed = self.held.lock().remove(id).ok_or_else(ended)?;
+        let number = number_of(id).ok_or_else(ended)?;
+        let removed = self.held.lock().remove(&number).ok_or_else(ended)?;
+        let given = removed.told(number);
         let released = removed.resource.release();
         if let Some(store) = &self.world.store {
             store.forget_lease(id).await;
         }
         released.map_err(|_| ended())?;
-        Ok(removed.given)
+        Ok(given)
     }
 
     /// Takes note of what the holder of `id` was measured to need at most.
@@ -219,35 +249,41 @@ impl Book {
         id: &str,
         peak: plimsoll_core_types::Bytes,
     ) -> Result<(), BookError> {
+        let ended = || BookError::Ended { id: id.to_owned() };
+        let number = number_of(id).ok_or_else(ended)?;
         let held = self.held.lock();
-        let entry = held.get(id).ok_or_else(|| BookError::Ended { id: id.to_owned() })?;
-        self.world.learn_of(&entry.given.name, entry.given.amount.memory(), peak);
+        let entry = held.get(&number).ok_or_else(ended)?;
+        self.world.learn_of(&entry.name, entry.resource.amount().memory(), peak);
         Ok(())
     }
 
-    /// Every lease, with its number in the pool and its expiry.
-    pub(crate) fn list(&self) -> Vec<(Given, LeaseId, Timestamp)> {
+    /// What is told of those of `leases` that other programs hold, with their expiry.
+    pub(crate) fn among(&self, leases: &[LeaseStatus]) -> HashMap<LeaseId, (Given, Timestamp)> {
+        let asked: HashSet<LeaseId> = leases.iter().map(|lease| lease.id).collect();
         let held = self.held.lock();
-        let row = |held: &Held| (held.given.clone(), held.resource.id(), held.expires);
-        held.values().map(|held| row(held)).collect()
+        let found = held.iter().filter(|(_, held)| asked.contains(&held.resource.id()));
+        found
+            .map(|(number, held)| (held.resource.id(), (held.told(*number), held.expires)))
+            .collect()
     }
 
     /// Ends what has expired, and what was held by processes that have ended.
     pub(crate) fn sweep(&self) -> Vec<Given> {
         let now = self.world.clock.now();
         let over = |held: &Held| {
-            held.expires <= now || held.given.process.is_some_and(|process| !process.is_alive())
+            held.expires <= now || held.process.is_some_and(|process| !process.is_alive())
         };
         let mut held = self.held.lock();
-        let ids: Vec<_> =
-            held.iter().filter(|(_, held)| over(held)).map(|(id, _)| id.clone()).collect();
-        let ended: Vec<_> = ids.iter().filter_map(|id| held.remove(id)).collect();
+        // Dropping gives back what has not expired in the pool.
+        let ended: Vec<_> = held
+            .extract_if(.., |_, held| over(held))
+            .map(|(number, held)| held.told(number))
+            .collect();
         drop(held);
         for ended in &ended {
-            self.forget(&ended.given.id);
+            self.forget(&ended.id);
         }
-        // Dropping gives back what has not expired in the pool.
-        ended.into_iter().map(|ended| ended.given).collect()
+        ended
     }
 
     fn forget(&self, id: &str) {
@@ -257,6 +293,29 @@ impl Book {
     }
 }
 
-fn new_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
+/// A lease's number as its holder is told it.
+fn id_of(number: u128) -> String {
+    format!("{number:032x}")
+}
+
+/// The number of an id that was made by [`id_of`]; none where it is anything else.
+fn number_of(id: &str) -> Option<u128> {
+    let number = u128::from_str_radix(id, 16).ok()?;
+    (id_of(number) == id).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_in_one_way_only() {
+        for number in [0, 1, 0xabc << 64, u128::MAX] {
+            assert_eq!(number_of(&id_of(number)), Some(number));
+        }
+        let one = id_of(0xab);
+        for wrong in ["", "1", "+1", &one.to_uppercase(), &format!("0{one}"), "job"] {
+            assert_eq!(number_of(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -4,5 +4,6 @@ pub(crate) mod alive;
 pub(crate) mod api;
 mod ask;
 mod book;
+pub(crate) mod list;
 
 pub(crate) use book::{Book, BookError, Given, Taken};

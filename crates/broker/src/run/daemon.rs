@@ -126,7 +126,7 @@ async fn tell_of_the_wait(client: &Client, name: &ConsumerId) -> std::convert::I
     let mut told = Told::default();
     loop {
         tokio::time::sleep(ASK_EVERY).await;
-        let Ok(list) = client.get("/v1/leases").await else { continue };
+        let Ok(list) = client.get("/v1/leases?limit=1").await else { continue };
         let waiters = list["waiters"].as_array().cloned().unwrap_or_default();
         let Some(own) = waiters.iter().find(|waiter| waiter["name"] == json!(name)) else {
             continue;

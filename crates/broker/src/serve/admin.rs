@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::settings::Route;
-use crate::fleet::{Engines, LoadFailure, Model, Phase};
+use crate::fleet::{LoadFailure, Model, Phase};
 use crate::journal::Event;
 use crate::openai::ApiError;
 
@@ -158,7 +158,7 @@ pub(crate) async fn ps(State(broker): Shared) -> Json<Value> {
     Json(json!({ "models": ready.map(listed).collect::<Vec<_>>() }))
 }
 
-/// Unloads one model, every replica of it.
+/// Unloads one model, every replica of it, and those that go together with it.
 pub(crate) async fn unload(
     State(broker): Shared,
     Path(id): Path<String>,
@@ -169,7 +169,8 @@ pub(crate) async fn unload(
         // One replica has a name of its own.
         None => ModelId::new(&id).into_iter().collect(),
     };
-    let models: Vec<_> = members.iter().filter_map(|id| broker.engines.model(id)).collect();
+    let models = members.iter().filter_map(|id| broker.engines.model(id));
+    let models: Vec<_> = models.flat_map(|model| broker.engines.party(&model)).collect();
     if models.is_empty() {
         return Err(ApiError::unknown_model(&id, &settings.names()));
     }
@@ -200,9 +201,7 @@ pub(crate) async fn load(
     let route =
         settings.route(&id).ok_or_else(|| ApiError::unknown_model(&id, &settings.names()))?;
     let model = broker.pick(route).ok_or_else(|| ApiError::gone(&route.id))?;
-    if model.phase().state() == EngineState::Stopped {
-        Engines::begin_load(&model);
-    }
+    broker.engines.begin_load(&model);
     let loading = broker.engines.loading(&model);
     Ok((StatusCode::ACCEPTED, Json(json!({ "model": id, "loading": loading }))).into_response())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    CapacityProbe as _, Clock, Fleet, ResourceOptimizer as _, ResourcePredictor, ResourceVector,
-    SystemClock, SystemComponents,
+    CacheOptimizer, CapacityProbe as _, Clock, Fleet, ResourceOptimizer as _, ResourcePredictor,
+    ResourceVector, SystemClock, SystemComponents,
 };
 use plimsoll_cpu::{CpuConfig, CpuService, HostCpu};
 use plimsoll_integration::{Exporter, Optimizer, OptimizerConfig, PlanConfig};
@@ -20,7 +20,7 @@ use super::broker::{Broker, Parts};
 use super::settings::{Settings, budget, ledger, specs};
 use super::{ServeError, recover};
 use crate::config::Config;
-use crate::fleet::{EngineCommand, Engines, Guards, Lasting, World};
+use crate::fleet::{EngineCommand, Engines, Guards, Lasting, ModelSpec, World};
 use crate::journal::Journal;
 use crate::lease::{Book, Given};
 use crate::store::Store;
@@ -29,15 +29,40 @@ use crate::wall::Wall;
 /// A waiter that has waited this long may have a model evicted that is at work.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a broker stands on.
+pub(crate) struct Foundation {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) memory: Arc<HostMemory>,
+    pub(crate) cpu: Arc<HostCpu>,
+    /// What all models together may take.
+    pub(crate) budget: ResourceVector,
+    pub(crate) specs: Vec<ModelSpec>,
+    pub(crate) lasting: Lasting,
+    /// Those of other programs that outlived the last broker.
+    pub(crate) leases: Vec<Given>,
+    pub(crate) caches: Vec<Arc<dyn CacheOptimizer>>,
+    pub(crate) plan: PlanConfig,
+}
+
 /// A broker of `config` on this host. Nothing is loaded yet.
 pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
-    let fail = |step| move |error: &dyn std::fmt::Display| ServeError::internal(step, error);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (lasting, leases) = lasting(config)?;
-    let exporter = Exporter::install().map_err(|error| fail("exporting metrics")(&error))?;
     let (memory, cpu) = (Arc::new(HostMemory::system()), Arc::new(HostCpu::system()));
     let capacity = capacity(&memory, &cpu, clock.as_ref())?;
     let budget = budget(config, &capacity);
+    let (specs, plan) = (specs(config, &budget), plan(config, budget));
+    let caches = Vec::new();
+    build(Foundation { clock, memory, cpu, budget, specs, lasting, leases, caches, plan }, config)
+        .await
+}
+
+/// A broker of `config` on `foundation`. Nothing is loaded yet.
+pub(crate) async fn build(foundation: Foundation, config: &Config) -> Result<Broker, ServeError> {
+    let fail = |step| move |error: &dyn std::fmt::Display| ServeError::internal(step, error);
+    let Foundation { clock, memory, cpu, budget, specs, lasting, leases, caches, plan } =
+        foundation;
+    let exporter = Exporter::install().map_err(|error| fail("exporting metrics")(&error))?;
     let pool = LedgerPool::new(budget, ledger(config, &budget), Arc::clone(&clock))
         .map_err(|error| fail("making the pool")(&error))?;
     let pool = Arc::new(pool);
@@ -53,9 +78,9 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         EngineCommand { program },
         lasting,
     );
+    world.company.set_groups(config.groups.groups.clone());
     let world = Arc::new(world);
     let book = Book::new(Arc::clone(&world));
-    let specs = specs(config, &budget);
     let inherited = recover::recover(&world, &book, leases, &specs).await;
     let engines = Arc::new(Engines::new(Arc::clone(&world), specs, inherited));
     let admission = Arc::new(Admission::new(admission_config(config), Arc::clone(&clock)));
@@ -67,19 +92,17 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         probes: vec![memory, cpu],
         memory: Some(managers.memory),
         cpu: Some(cpu_service),
-        caches: Vec::new(),
+        caches,
         predictor: Some(managers.predictor),
         load: Some(managers.load),
     };
-    let optimizer = Optimizer::new(OptimizerConfig::new(plan(config, budget)))
+    let optimizer = Optimizer::new(OptimizerConfig::new(plan))
         .map_err(|error| fail("making the optimizer")(&error))?;
     let integration =
         optimizer.integrate(components).await.map_err(|error| fail("integrating")(&error))?;
-    let wall = Wall::beside(&clock);
-    let settings = Settings::new(config);
     let parts = Parts {
+        wall: Wall::beside(&clock),
         clock,
-        wall,
         engines,
         pool,
         journal,
@@ -92,7 +115,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Broker, ServeError> {
         host: config.host.clone(),
         budget,
     };
-    Ok(Broker::new(parts, settings))
+    Ok(Broker::new(parts, Settings::new(config)))
 }
 
 /// What outlives this process, and the leases that outlived the last one.
@@ -106,10 +129,11 @@ fn lasting(config: &Config) -> Result<(Lasting, Vec<Given>), ServeError> {
     Ok((lasting, kept.leases))
 }
 
-/// Answers may take long, and are not broken off lightly: idle models give way at once.
+/// Answers may take long, and are not broken off lightly: idle models give way long before.
 fn plan(config: &Config, budget: ResourceVector) -> PlanConfig {
     let reserve = config.host.reserve;
-    PlanConfig { reserve, patience: PATIENCE, ..PlanConfig::new(budget) }
+    let groups = config.groups.groups.clone();
+    PlanConfig { reserve, patience: PATIENCE, groups, ..PlanConfig::new(budget) }
 }
 
 /// Those that the optimizer asks, beside the pool and the fleet.

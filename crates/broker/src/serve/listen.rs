@@ -1,17 +1,19 @@
 //! Takes connections, bounded in number and in what they may send, until the broker is to stop.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::broker::Broker;
-use super::router::router;
 use crate::tls::Tls;
 
 /// Connections that are open at the same time.
@@ -27,12 +29,16 @@ const NO_ROOM_FOR: Duration = Duration::from_millis(100);
 
 /// Serves until the broker is to stop and its requests have their answers. False where some took
 /// too long and were broken off.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S>(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     broker: Arc<Broker>,
-) -> bool {
-    let service = TowerToHyperService::new(router(Arc::clone(&broker)));
+    service: S,
+) -> bool
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = http1::Builder::new();

@@ -28,7 +28,12 @@ use crate::output::{complain, line};
 use crate::tls::{Tls, TlsError};
 use crate::{FAILED, USAGE};
 pub(crate) use assemble::capacity as host_capacity;
+pub(crate) use assemble::{Foundation, build};
 pub(crate) use broker::Broker;
+pub(crate) use listen::serve as listen;
+pub(crate) use proxy::proxy;
+pub(crate) use router::Answerer;
+pub(crate) use upkeep::{note, note_waiters};
 
 /// What `serve` can be told.
 #[derive(Args, Clone, Debug)]
@@ -104,7 +109,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         .build()
         .map_err(|error| ServeError::internal("starting the runtime", &error))?;
     // Leaving this scope drops the runtime, and with it every task that owns an engine's process.
-    runtime.block_on(until_stopped(args, &config))
+    runtime.block_on(until_stopped(args, config))
 }
 
 /// How many threads pass requests on, of a host with so many cores. One passes on several thousand
@@ -113,21 +118,24 @@ fn workers(cores: usize) -> usize {
     (cores / 8).clamp(1, 4)
 }
 
-async fn until_stopped(args: &ServeArgs, config: &Config) -> Result<(), ServeError> {
+async fn until_stopped(args: &ServeArgs, config: Config) -> Result<(), ServeError> {
     let tls = config.server.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let listen = config.server.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|cause| ServeError::Listen { listen, cause })?;
     let address =
         listener.local_addr().map_err(|error| ServeError::internal("reading the port", &error))?;
-    let broker = Arc::new(assemble::assemble(config).await?);
+    let broker = Arc::new(assemble::assemble(&config).await?);
     let reload = tokio::spawn(reload::on_hangup(Arc::clone(&broker), args.clone(), tls.clone()));
-    introduce(&broker, config, address);
+    introduce(&broker, &config, address);
+    // What it says is in force, and a long one takes a megabyte.
+    drop(config);
     let events = (!args.quiet).then(|| tokio::spawn(upkeep::print_events(Arc::clone(&broker))));
     let signals = tokio::spawn(stop_on_signal(Arc::clone(&broker)));
+    let answerer = Answerer::new(Arc::clone(&broker));
     // On this thread, which passes no request on and so delays none.
     let drained = tokio::select! {
-        drained = listen::serve(listener, tls, Arc::clone(&broker)) => drained,
+        drained = listen::serve(listener, tls, Arc::clone(&broker), answerer) => drained,
         never = upkeep::run(Arc::clone(&broker)) => match never {},
     };
     if !drained {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -22,8 +23,7 @@ use super::broker::Broker;
 use super::relay::{Hold, Relay};
 use super::settings::{Route, Settings};
 use crate::fleet::{AcquireError, LoadFailure, Model};
-use crate::front::SOURCE;
-use crate::openai::ApiError;
+use crate::openai::{ApiError, SOURCE};
 use crate::traffic_meter::Ended;
 
 /// An engine that breaks off before its answer begins is tried anew this often.
@@ -48,7 +48,7 @@ const OWN: [HeaderName; 9] = [
 
 /// A request whose body has been read.
 struct Asked {
-    path: String,
+    path: PathAndQuery,
     headers: HeaderMap,
     body: Bytes,
     asker: Asker,
@@ -56,8 +56,20 @@ struct Asked {
     deadline: Timestamp,
 }
 
+/// What is passed on to engines.
+pub(super) const PATHS: [&str; 5] =
+    ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank", "/v1/responses"];
+
+/// True where `request` is to be passed on to an engine.
+pub(super) fn is_proxied<B>(request: &Request<B>) -> bool {
+    request.method() == Method::POST && PATHS.contains(&request.uri().path())
+}
+
 /// Passes a request on to the engine of its model.
-pub(crate) async fn proxy(State(broker): State<Arc<Broker>>, request: Request) -> Response {
+pub(crate) async fn proxy<B>(broker: Arc<Broker>, request: Request<B>) -> Response
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let begun = broker.clock.now();
     match forward(&broker, request, begun).await {
         Ok(response) => response,
@@ -69,16 +81,20 @@ pub(crate) async fn proxy(State(broker): State<Arc<Broker>>, request: Request) -
     }
 }
 
-async fn forward(
+async fn forward<B>(
     broker: &Arc<Broker>,
-    request: Request,
+    request: Request<B>,
     begun: Timestamp,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ApiError>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let settings = broker.settings();
     let (parts, body) = request.into_parts();
     let asker = settings.asker(&parts.headers)?;
     let within = wait(&parts.headers, settings.server.within)?;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let path = parts.uri.path_and_query().cloned();
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let body = read(body, &settings).await?;
     let wanted = wanted(&body)?;
     let chain = settings.chain(&wanted);
@@ -88,7 +104,7 @@ async fn forward(
     let deadline = begun + within;
     let headers = {
         let ours = settings.server.token.is_some() || settings.is_bound(&parts.headers);
-        forwarded(&parts.headers, ours)
+        forwarded(parts.headers, ours)
     };
     let asked = Asked { path, headers, body, asker, begun, deadline };
     let mut last = None;
@@ -104,10 +120,13 @@ async fn forward(
     Err(last.unwrap_or_else(|| ApiError::internal("nobody was asked")))
 }
 
-async fn read(body: Body, settings: &Settings) -> Result<Bytes, ApiError> {
+async fn read<B>(body: B, settings: &Settings) -> Result<Bytes, ApiError>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let most = settings.server.body;
     let limit = usize::try_from(most.get()).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
+    match std::pin::pin!(Limited::new(body, limit)).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(most)),
         Err(error) => Err(ApiError::invalid("body", &format!("it broke off: {error}"))),
@@ -148,8 +167,7 @@ fn wait(headers: &HeaderMap, most: Duration) -> Result<Duration, ApiError> {
 }
 
 /// The headers that concern the engine. Our own token is none of its business.
-fn forwarded(headers: &HeaderMap, token: bool) -> HeaderMap {
-    let mut kept = headers.clone();
+fn forwarded(mut kept: HeaderMap, token: bool) -> HeaderMap {
     for name in OWN {
         kept.remove(name);
     }
@@ -185,8 +203,10 @@ async fn ask(
         if attempt == 0 {
             broker.engines.note_arrival(&model);
         }
-        let left = asked.deadline.saturating_since(broker.clock.now());
-        let acquired = broker.acquire(&model, left).await?;
+        let acquired = match broker.engines.warm(&model) {
+            Some(acquired) => acquired,
+            None => broker.acquire(&model, asked.deadline).await?,
+        };
         if !acquired.warm {
             source = "cold";
         }
@@ -211,7 +231,8 @@ async fn ask(
                 continue;
             }
         };
-        let call = connection.begin(Method::POST, &asked.path, &asked.headers, body.clone());
+        let call =
+            connection.begin(Method::POST, asked.path.clone(), asked.headers.clone(), body.clone());
         match tokio::time::timeout(settings.server.answer_within, call).await {
             Ok(Ok(answer)) => {
                 let Some(permit) = permit.take() else { break };
@@ -262,12 +283,13 @@ fn answered(
 }
 
 impl Broker {
-    /// An engine of `model` within `left`, or what can be said of its load.
+    /// An engine of `model` until `deadline`, or what can be said of its load.
     async fn acquire(
         &self,
         model: &Arc<Model>,
-        left: Duration,
+        deadline: Timestamp,
     ) -> Result<crate::fleet::Acquired, ApiError> {
+        let left = deadline.saturating_since(self.clock.now());
         let late = |error: &AcquireError| {
             ApiError::not_ready(&error.to_string(), self.engines.loading(model))
         };
@@ -342,7 +364,7 @@ mod tests {
         let headers: HeaderMap = headers.iter().map(entry).collect();
         let names = |token| -> Vec<String> {
             let mut names: Vec<_> =
-                forwarded(&headers, token).keys().map(ToString::to_string).collect();
+                forwarded(headers.clone(), token).keys().map(ToString::to_string).collect();
             names.sort();
             names
         };

@@ -32,10 +32,17 @@ pub(crate) async fn recover(
         Some(guards) => guards.find().await,
         None => Vec::new(),
     };
-    let (mut inherited, mut unwanted) = (BTreeMap::new(), Vec::new());
+    let mut inherited: BTreeMap<ModelId, Inherited> = BTreeMap::new();
+    let mut unwanted = Vec::new();
     for engine in found {
         let spec = specs.iter().find(|spec| engine.serves(spec));
-        let spec = spec.filter(|spec| !inherited.contains_key(&spec.id));
+        // The config may have come to keep those apart that were loaded side by side.
+        let groups = world.company.groups();
+        let fits = |spec: &&ModelSpec| {
+            let mut there = inherited.keys();
+            there.all(|other| *other != spec.id && !groups.exclude(other, &spec.id))
+        };
+        let spec = spec.filter(fits);
         let granted = spec.and_then(|spec| Some((spec, lease(world, spec, engine.note().amount)?)));
         match granted {
             Some((spec, lease)) => {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use plimsoll_core_types::{Clock, Timestamp};
 use plimsoll_load::{Admission, Balancer, Dispatch, Permit};
@@ -74,8 +73,13 @@ impl Body for Relay {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut frame = self.inner.frame();
-        let polled = Pin::new(&mut frame).poll(context);
+        let mut polled = Pin::new(&mut self.inner).poll_frame(context);
+        if polled.is_pending()
+            && let Some(hold) = &mut self.hold
+        {
+            hold.connection.drive(context);
+            polled = Pin::new(&mut self.inner).poll_frame(context);
+        }
         match &polled {
             Poll::Ready(None) => self.end(true),
             Poll::Ready(Some(Err(_))) => self.end(false),

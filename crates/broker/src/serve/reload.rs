@@ -64,6 +64,8 @@ fn reload(broker: &Broker, args: &ServeArgs, tls: Option<&Tls>) {
         }
     }
     settings.server.listen = before.server.listen;
+    broker.world.company.set_groups(config.groups.groups.clone());
+    broker.optimizer.set_groups(config.groups.groups.clone());
     broker.engines.set_models(specs(&config, &broker.budget));
     broker.set_settings(settings);
     line(&format!("the config was read anew: {} models", config.models.len()));

@@ -147,7 +147,11 @@ fn spec(config: &Config, model: &ModelConfig, budget: &ResourceVector) -> ModelS
         drain_within: config.server.drain_within,
         priority: model.priority,
         tenant: model.tenant.clone(),
-        pinned: model.pin,
+        // Those that go together stay together.
+        pinned: config
+            .models
+            .iter()
+            .any(|other| other.pin && config.groups.together(&model.id).contains(&other.id)),
         keep_alive: model.keep_alive,
     }
 }

@@ -68,11 +68,12 @@ async fn somebody_waits(events: &mut Receiver<PoolEvent>) {
 }
 
 /// Writes down what the optimizer decided and nobody else tells of.
-fn note(broker: &Broker, decisions: &[Decision]) {
+pub(crate) fn note(broker: &Broker, decisions: &[Decision]) {
     for decision in decisions {
         let subject = match &decision.planned.action {
             Action::SetLimit { .. } => "the line".to_owned(),
             Action::SetThreads { consumer, .. } => consumer.to_string(),
+            Action::Retune { strategy } => strategy.cache.to_string(),
             _ => continue,
         };
         let (at, reason) = (decision.at, decision.planned.reason.clone());
@@ -81,7 +82,11 @@ fn note(broker: &Broker, decisions: &[Decision]) {
 }
 
 /// Writes down who has begun to wait, at which position and for what.
-fn note_waiters(broker: &Broker, snapshot: &SystemSnapshot, known: &mut BTreeSet<TicketId>) {
+pub(crate) fn note_waiters(
+    broker: &Broker,
+    snapshot: &SystemSnapshot,
+    known: &mut BTreeSet<TicketId>,
+) {
     known.retain(|ticket| snapshot.pool.waiters.iter().any(|waiter| waiter.id == *ticket));
     for waiter in &snapshot.pool.waiters {
         let Some(lacking) = waiter.lacking else { continue };

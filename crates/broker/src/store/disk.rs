@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
+/// How many bytes of the file are held in memory. It is read at the start, and the operating system
+/// keeps what is written over and over.
+const CACHE: usize = 1 << 20;
+
 /// What is kept, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
@@ -48,7 +52,8 @@ impl Database {
     }
 
     pub(super) fn open(&mut self) -> Result<(), String> {
-        let database = redb::Database::create(&self.path).map_err(|error| match error {
+        let made = redb::Builder::new().set_cache_size(CACHE).create(&self.path);
+        let database = made.map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => {
                 "another broker keeps its state there".to_owned()
             }

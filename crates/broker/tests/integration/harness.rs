@@ -1,25 +1,19 @@
 //! A broker in a folder of its own, and a client of it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long anything may take that has to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use crate::common::{Answer, plimsoll};
+use crate::common::{PATIENCE, Served, receive, send, serve, wait_for};
 
-pub(crate) fn plimsoll(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
-    command.args(args).stdin(Stdio::null());
-    for name in ["URL", "CA", "TOKEN", "STATE", "MEMORY", "CONFIG", "LISTEN", "CPU"] {
-        command.env_remove(format!("PLIMSOLL_{name}"));
-    }
-    command
-}
+/// How often it is looked again whether something has happened.
+const EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the binary runs");
@@ -29,18 +23,16 @@ pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
 
 /// A running broker. Killed when it is dropped.
 pub(crate) struct Broker {
-    child: Child,
-    pub(crate) address: SocketAddr,
+    served: Served,
     pub(crate) folder: tempfile::TempDir,
-    lines: Receiver<String>,
 }
 
-/// An answer, with its headers in small letters.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) text: String,
+impl Deref for Broker {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
 }
 
 impl Answer {
@@ -63,78 +55,38 @@ impl Broker {
     }
 
     pub(crate) fn start_in(folder: tempfile::TempDir) -> Self {
-        let command = plimsoll(&["serve", "--listen", "127.0.0.1:0"]);
-        Self::started(command, folder).unwrap()
+        Self::started(serve(&[]), folder).unwrap()
     }
 
     /// The same as [`start`](Self::start), on one core; none where that can't be had.
     pub(crate) fn start_on_one_core(text: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("plimsoll.toml"), text).unwrap();
+        let serve = serve(&[]);
         let mut command = Command::new("taskset");
-        command.args(["-c", "0", env!("CARGO_BIN_EXE_plimsoll")]);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());
+        command.args(["-c", "0"]).arg(serve.get_program()).args(serve.get_args());
         Self::started(command, folder)
     }
 
     /// None where there is no such program.
     fn started(mut command: Command, folder: tempfile::TempDir) -> Option<Self> {
-        let command = command.current_dir(folder.path()).stdout(Stdio::piped());
-        let mut child = command.spawn().ok()?;
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let mut address = None;
-        while address.is_none() {
-            let line: String = lines.recv_timeout(PATIENCE).expect("the broker says where it is");
-            let rest = line.split_once("://").map(|(_, rest)| rest);
-            address = rest.and_then(|rest| rest.split('/').next()?.parse().ok());
-        }
-        Some(Self { child, address: address.unwrap(), folder, lines })
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        let served = Served::start(command.current_dir(folder.path()))?;
+        Some(Self { served, folder })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Waits for a printed line that holds every one of `parts`.
-    pub(crate) fn until(&self, parts: &[&str]) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if parts.iter().all(|part| line.contains(part)) => return line,
-                Ok(line) => seen.push(line),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("no line with {parts:?} in {seen:#?}")
-                }
-            }
-        }
-    }
-
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
     /// Waits for its end.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        self.served.ended()
     }
 
     /// Kills it as the kernel would, and starts another in its folder.
     pub(crate) fn kill_and_restart(mut self) -> Self {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Self::start_in(folder)
+        self.served.kill();
+        Self::start_in(self.folder)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -152,15 +104,8 @@ impl Broker {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut reader = BufReader::new(self.send(method, path, headers, body));
-        let head = head(&mut reader);
-        let status = head.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        if head.contains("transfer-encoding: chunked") {
-            text = text.split("\r\n").skip(1).step_by(2).collect();
-        }
-        Answer { status, head, text }
+        let answer = receive(self.send(method, path, headers, body));
+        answer.unwrap_or_else(|| panic!("{method} {path} was not answered as a whole"))
     }
 
     /// Sends a request, and reads none of the answer.
@@ -171,19 +116,7 @@ impl Broker {
         headers: &[(&str, &str)],
         body: &str,
     ) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let extra: Vec<_> =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let extra = extra.concat();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n{extra}\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        stream
+        send(self.address, method, path, headers, body).unwrap()
     }
 
     /// Asks `model` for an embedding.
@@ -211,29 +144,15 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Looks again and again until `holds`.
 pub(crate) fn eventually<T: std::fmt::Debug>(
     what: &str,
     look: impl Fn() -> T,
     holds: impl Fn(&T) -> bool,
 ) -> T {
-    let (_kept, never) = channel::<()>();
-    let mut seen = look();
-    for _ in 0..600 {
-        if holds(&seen) {
-            return seen;
-        }
-        let _ = never.recv_timeout(Duration::from_millis(50));
-        seen = look();
-    }
-    panic!("not in time: {what}; last seen {seen:?}");
+    let (seen, held) = wait_for(EVERY, PATIENCE, look, holds);
+    assert!(held, "not in time: {what}; last seen {seen:?}");
+    seen
 }
 
 /// The head of an answer, in small letters.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Broker};
+use crate::harness::{Answer, Broker, output, plimsoll};
 
 const SMALL: &str =
     "[host]\nmemory = \"100Mi\"\n[server]\nstate = \"state\"\n[models.a]\nembedded = \"24Mi\"\n";
@@ -48,6 +48,72 @@ fn a_lease_is_taken_renewed_listed_and_given_back_once() {
     let why = broker.get("/api/why/job").json();
     let kinds: Vec<_> = why["events"].as_array().unwrap().iter().map(|e| &e["kind"]).collect();
     assert_eq!(kinds, ["leased", "released"]);
+}
+
+/// The numbers of the leases of a page.
+fn numbers(page: &Value) -> Vec<u64> {
+    page["leases"].as_array().unwrap().iter().map(|row| row["lease"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn leases_come_in_pages_and_none_is_left_out() {
+    let broker = Broker::start(SMALL);
+    for number in 0..5 {
+        let name = format!("job-{number}");
+        assert_eq!(take(&broker, &json!({ "name": name, "memory": "1Mi" })).status, 201);
+    }
+    let whole = broker.get("/v1/leases").json();
+    assert_eq!((whole["total"].as_u64(), &whole["next"]), (Some(5), &Value::Null));
+    let (mut seen, mut path) = (Vec::new(), "/v1/leases?limit=2".to_owned());
+    loop {
+        let page = broker.get(&path).json();
+        assert!(page["total"] == 5 && page["leases"].as_array().unwrap().len() <= 2, "{page}");
+        seen.append(&mut numbers(&page));
+        let Some(next) = page["next"].as_u64() else { break };
+        assert_eq!(Some(&next), seen.last());
+        path = format!("/v1/leases?limit=2&after={next}");
+    }
+    assert_eq!(seen, numbers(&whole));
+    assert!(numbers(&broker.get("/v1/leases?after=999999").json()).is_empty());
+    for (query, field) in [("limit=0", "limit"), ("limit=5000", "limit"), ("after=-1", "after")] {
+        let wrong = broker.get(&format!("/v1/leases?{query}"));
+        let error = wrong.json()["error"].clone();
+        assert_eq!((wrong.status, error["param"].as_str()), (400, Some(field)), "{error}");
+    }
+    assert_eq!(broker.get("/v1/leases?page=2").status, 400);
+}
+
+/// More than a status lists: nothing is missing in the books, and `ps` shows all.
+#[test]
+fn more_leases_than_a_page_holds_break_no_books() {
+    const COUNT: u64 = 4200;
+    let broker = Broker::start("[host]\nmemory = \"100Mi\"\n[models.a]\nembedded = \"8Mi\"\n");
+    std::thread::scope(|scope| {
+        for from in 0..4 {
+            let broker = &broker;
+            scope.spawn(move || {
+                for number in (from..COUNT).step_by(4) {
+                    let name = format!("job-{number}");
+                    let ask = json!({ "name": name, "memory": "1Ki", "ttl_seconds": 600 });
+                    assert_eq!(take(broker, &ask).status, 201);
+                }
+            });
+        }
+    });
+    // An engine, whose lease has a number above those that a status lists.
+    assert_eq!(broker.embed("a").status, 200);
+    let status = |broker: &Broker| broker.get("/api/status").json();
+    let ticks = |status: &Value| status["status"]["ticks"].as_u64().unwrap();
+    let before = ticks(&status(&broker));
+    broker.eventually("it has looked again", status, |now| ticks(now) > before + 3);
+    assert_eq!(status(&broker)["invariants_broken"], 0);
+    let url = format!("http://{}", broker.address);
+    let (code, out, errors) = output(&mut plimsoll(&["ps", "--json", "--url", &url]));
+    assert_eq!(code, Some(0), "{errors}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let held = numbers(&told["leases"]);
+    assert_eq!(held.len() as u64, COUNT + 1);
+    assert!(held.is_sorted() && told["leases"]["total"] == COUNT + 1);
 }
 
 #[test]

@@ -5,8 +5,15 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "shared with the other tests, which use all of it")]
+mod common;
 #[path = "../integration/harness.rs"]
-#[expect(dead_code, reason = "shared with the integration tests, which use all of it")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with the integration tests, which use all of it"
+)]
 mod harness;
 mod packages;
 

@@ -3,6 +3,9 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "shared with the integration tests, which use all of it")]
+mod common;
 mod kill9;
 mod outside;
 mod soak;

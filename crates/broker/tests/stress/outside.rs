@@ -1,14 +1,16 @@
 //! A broker as others see it: what it answers, and what runs on its behalf.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::channel;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::common::{self, Served, receive, send, serve};
+pub(crate) use crate::common::{pause, signal_to};
 
 /// A folder with a config, in which one broker after another runs.
 pub(crate) struct Place {
@@ -17,10 +19,7 @@ pub(crate) struct Place {
 }
 
 /// A running broker. Killed when it is dropped.
-pub(crate) struct Broker {
-    child: Child,
-    pub(crate) address: SocketAddr,
-}
+pub(crate) struct Broker(Served);
 
 /// What came back on a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,28 +40,19 @@ impl Place {
         Self { _folder: folder, path }
     }
 
+    fn command(&self) -> Command {
+        let mut command = serve(&["--quiet"]);
+        command.current_dir(&self.path);
+        command
+    }
+
+    /// One whose start is not waited for.
     pub(crate) fn spawn(&self) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_plimsoll"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--quiet"])
-            .current_dir(&self.path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command().stdout(std::process::Stdio::null()).spawn().unwrap()
     }
 
     pub(crate) fn start(&self) -> Broker {
-        let mut child = self.spawn();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("http://") {
-            line.clear();
-            assert!(out.read_line(&mut line).unwrap() > 0, "the broker did not start");
-        }
-        // It prints no more than a few lines with --quiet, which the pipe holds.
-        child.stdout = Some(out.into_inner());
-        let rest = line.split_once("http://").unwrap().1;
-        Broker { child, address: rest.split('/').next().unwrap().parse().unwrap() }
+        Broker(Served::start(&mut self.command()).unwrap())
     }
 
     /// Engines that some broker has started here, with what they serve.
@@ -102,11 +92,15 @@ fn processes() -> Vec<(u32, String)> {
     pids.filter_map(alive).collect()
 }
 
-impl Broker {
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
+impl Deref for Broker {
+    type Target = Served;
 
+    fn deref(&self) -> &Served {
+        &self.0
+    }
+}
+
+impl Broker {
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         call(self.address, method, path, body)
     }
@@ -133,76 +127,23 @@ impl Broker {
     }
 
     pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        signal_to(self.pid(), signal);
+        self.0.kill();
     }
 
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub(crate) fn signal_to(pid: u32, signal: rustix::process::Signal) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
-        let _ = rustix::process::kill_process(pid, signal);
+        self.0.ended()
     }
 }
 
 pub(crate) fn call(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
-    let Ok(mut stream) = TcpStream::connect(address) else { return Answer::Broken };
-    let _ = stream.set_read_timeout(Some(Duration::from_mins(1)));
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-    );
-    if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
-        return Answer::Broken;
+    let sent = send(address, method, path, &[], body);
+    let Some(answer) = sent.ok().and_then(receive) else { return Answer::Broken };
+    let common::Answer { status, head, text } = &answer;
+    match serde_json::from_str(text) {
+        Ok(value) if *status > 0 => Answer::Whole(*status, value),
+        Err(_) if *status > 0 && head.contains("text/") => Answer::Whole(*status, Value::Null),
+        _ => Answer::Nonsense(format!("{answer:?}")),
     }
-    let mut bytes = Vec::new();
-    // A connection that is reset has given what it has given.
-    let _ = stream.read_to_end(&mut bytes);
-    whole(&String::from_utf8_lossy(&bytes))
-}
-
-fn whole(text: &str) -> Answer {
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return Answer::Broken };
-    let head = head.to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length = length.and_then(|length| length.trim().parse::<usize>().ok());
-    if length.is_some_and(|length| body.len() < length) {
-        return Answer::Broken;
-    }
-    let body = if head.contains("transfer-encoding: chunked") {
-        if !body.ends_with("0\r\n\r\n") {
-            return Answer::Broken;
-        }
-        body.split("\r\n").skip(1).step_by(2).collect()
-    } else {
-        body.to_owned()
-    };
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    match (status, serde_json::from_str(&body)) {
-        (Some(status), Ok(value)) => Answer::Whole(status, value),
-        (Some(status), Err(_)) if head.contains("text/") => Answer::Whole(status, Value::Null),
-        _ => Answer::Nonsense(text.to_owned()),
-    }
-}
-
-pub(crate) fn pause(time: Duration) {
-    let (_kept, never) = channel::<()>();
-    let _ = never.recv_timeout(time);
 }
 
 /// Looks until `holds`, for `within`; what was seen last, and whether it held.
@@ -211,17 +152,7 @@ pub(crate) fn wait_for<T>(
     look: impl Fn() -> T,
     holds: impl Fn(&T) -> bool,
 ) -> (T, bool) {
-    const EVERY: Duration = Duration::from_millis(20);
-    let mut left = within.as_millis() / EVERY.as_millis();
-    loop {
-        let seen = look();
-        if holds(&seen) || left == 0 {
-            let held = holds(&seen);
-            return (seen, held);
-        }
-        left -= 1;
-        pause(EVERY);
-    }
+    common::wait_for(Duration::from_millis(20), within, look, holds)
 }
 
 /// A plain generator of random numbers (Knuth's MMIX constants).

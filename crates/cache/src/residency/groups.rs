@@ -135,6 +135,11 @@ impl Groups {
         )
     }
 
+    /// True where no model is in a group.
+    pub const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// The models that are loaded when `model` is, itself among them.
     pub fn loaded_with<'a>(&'a self, model: &'a ModelId) -> &'a [ModelId] {
         self.together

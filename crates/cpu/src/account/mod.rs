@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
-use plimsoll_core_types::TaskClass;
+use plimsoll_core_types::{SplitMix64, TaskClass};
 use serde::{Deserialize, Serialize};
 
 use clock::ReadingCost;
 pub use clock::{CpuClock, ThreadCpuClock};
 pub use config::AccountConfig;
-use sampling::{Budget, Moments, Random};
+use sampling::{Budget, Moments};
 
 /// Accounts the CPU time of futures by task class.
 ///
@@ -199,7 +199,7 @@ pub(crate) struct PollMeter {
     drawn: u32,
     /// What the measured one counts for.
     weight: u32,
-    random: Random,
+    random: SplitMix64,
     meter: Meter,
 }
 
@@ -208,7 +208,7 @@ impl PollMeter {
         let number = meter.0.futures.fetch_add(1, Ordering::Relaxed);
         // Different for each future and each class, and the same in every run.
         let seed = number ^ (u64::from(meter.0.number) << 32);
-        let mut polls = Self { left: 0, drawn: 0, weight: 1, random: Random::new(seed), meter };
+        let mut polls = Self { left: 0, drawn: 0, weight: 1, random: SplitMix64::new(seed), meter };
         polls.draw();
         polls
     }

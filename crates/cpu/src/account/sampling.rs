@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use plimsoll_core_types::Ratio;
+use plimsoll_core_types::{Ratio, SplitMix64};
 
 /// Measured polls after which older ones have faded to a third. Long, because what rare long polls
 /// ask for has to be remembered between them.
@@ -62,39 +62,14 @@ impl Moments {
 
 /// How many polls to leave out before the next measured one, where each is measured with
 /// probability `1/interval`.
-pub(super) fn skip(random: &mut Random, interval: u32) -> u32 {
+pub(super) fn skip(random: &mut SplitMix64, interval: u32) -> u32 {
     if interval <= 1 {
         return 0;
     }
     let miss = 1.0 - 1.0 / f64::from(interval);
-    let skip = random.unit().ln() / miss.ln();
+    let skip = random.share_above_zero().ln() / miss.ln();
     // Bounded by what a u32 holds: beyond it lies a probability of e^-4000000 at least.
     skip.min(f64::from(u32::MAX)) as u32
-}
-
-/// A small generator of random numbers: splitmix64, one for each task.
-///
-/// Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number Generators* (OOPSLA 2014).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Above zero, at most one.
-    fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
 }
 
 #[cfg(test)]
@@ -113,7 +88,7 @@ mod tests {
 
     #[test]
     fn distances_have_the_mean_that_they_should() {
-        let mut random = Random::new(seed("distances", 3));
+        let mut random = SplitMix64::new(seed("distances", 3));
         for interval in [1, 2, 10, 300] {
             let rounds = 100_000;
             let sum: f64 = (0..rounds).map(|_| f64::from(skip(&mut random, interval) + 1)).sum();
@@ -145,7 +120,7 @@ mod tests {
 
     #[test]
     fn estimates_are_unbiased_for_polls_of_any_kind() {
-        let mut random = Random::new(seed("estimates_are_unbiased", 11));
+        let mut random = SplitMix64::new(seed("estimates_are_unbiased", 11));
         let kinds: [fn(u64) -> u64; 4] = [
             |_| 700,
             // Rare and long.
@@ -163,7 +138,7 @@ mod tests {
                 let nanos = match kind {
                     3 if poll % 100 == 0 => 50_000,
                     3 => 1000,
-                    _ => cost(random.next()),
+                    _ => cost(random.next_u64()),
                 };
                 truth += nanos as f64;
                 variance += (nanos as f64).powi(2) * f64::from(weight - 1);

@@ -13,7 +13,7 @@ use plimsoll_core_types::{
 };
 
 use super::Loop;
-use super::contain::message;
+use super::crew::message;
 use crate::config::OptimizerConfig;
 
 const FLEET: super::contain::Part = (ComponentKind::Fleet, 0);

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use plimsoll_core_types::{Clock, ComponentKind, ComponentStatus, Health, Timestamp};
 
-use crate::resilience::{Breaker, BreakerConfig};
+use super::crew::{Calls, Came, Crew, End};
+use crate::resilience::{Breaker, BreakerConfig, Permit};
 use crate::telemetry;
 
 /// Which component: its kind, and its number among several of the kind.
@@ -35,7 +34,7 @@ pub(super) struct Patience {
 /// How each component has done of late.
 pub(super) struct Wards {
     parts: BTreeMap<Part, Ward>,
-    worker: Option<Worker>,
+    crew: Crew,
     clock: Arc<dyn Clock>,
     patience: Patience,
 }
@@ -48,18 +47,13 @@ struct Ward {
 
 struct Hung {
     since: Timestamp,
-    has_come_back: Box<dyn FnMut() -> bool + Send>,
-}
-
-enum Answer<T> {
-    Given(T),
-    Panicked(String),
-    NotYet(Receiver<Result<T, String>>),
+    has_come_back: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Wards {
     pub(super) fn new(clock: Arc<dyn Clock>, patience: Patience) -> Self {
-        Self { parts: BTreeMap::new(), worker: None, clock, patience }
+        let crew = Crew::new(Arc::clone(&clock), patience.isolate.then_some(patience.hung_after));
+        Self { parts: BTreeMap::new(), crew, clock, patience }
     }
 
     fn ward(&mut self, part: Part) -> &mut Ward {
@@ -82,56 +76,37 @@ impl Wards {
         part: Part,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        let mut calls = Calls::default();
+        let answer = calls.add(part, call);
+        self.make(calls);
+        answer.take()
+    }
+
+    /// Makes the calls, as [`Self::ask`] makes one; in their order, but for those of a component
+    /// that hangs. There is an answer of each that came back without a panic.
+    pub(super) fn make(&mut self, mut calls: Calls) {
         let start = self.clock.now();
-        self.ward(part);
-        let Self { parts, worker, clock, patience } = self;
-        let ward = parts.get_mut(&part)?;
-        if ward.is_hung(start) {
-            return None;
+        calls.retain(|call| !self.ward(call.part).is_hung(start));
+        let Self { parts, crew, clock, patience } = self;
+        let mut leaves = Vec::with_capacity(parts.len());
+        calls.retain(|call| {
+            let leave = parts.get(&call.part).and_then(|ward| ward.admit(call.part, start));
+            let may = leave.is_some();
+            leaves.extend(leave);
+            may
+        });
+        if calls.is_empty() {
+            return;
         }
-        // Without pool and fleet there is no loop: they are asked whatever happened.
-        let permit = match part.0 {
-            ComponentKind::Pool | ComponentKind::Fleet => None,
-            _ => Some(ward.breaker.admit(|| start).ok()?),
-        };
-        let answer = if patience.isolate {
-            Worker::call(worker, call, patience.hung_after)
-        } else {
-            match catch(call) {
-                Ok(answer) => Answer::Given(answer),
-                Err(why) => Answer::Panicked(why),
-            }
-        };
+        let asked: Vec<_> = calls.parts().collect();
+        let ends = crew.make(calls);
         let now = clock.now();
-        let took = now.saturating_since(start);
-        telemetry::component_took(part.0, took);
-        let settle = |well: bool| match permit {
-            Some(permit) if well => permit.success(),
-            Some(permit) => permit.failure(|| now),
-            None => {}
-        };
-        match answer {
-            Answer::Given(answer) => {
-                let slow = took > patience.slow_after;
-                settle(!slow);
-                ward.health =
-                    if slow { slowness(took, patience.slow_after) } else { Health::Healthy };
-                Some(answer)
-            }
-            Answer::Panicked(why) => {
-                settle(false);
-                ward.health = Health::Failed { why: format!("panicked: {why}") };
-                None
-            }
-            Answer::NotYet(answer) => {
-                settle(false);
-                let has_come_back =
-                    Box::new(move || !matches!(answer.try_recv(), Err(mpsc::TryRecvError::Empty)));
-                ward.hung = Some(Hung { since: start, has_come_back });
-                let why = format!("no answer for {} s", patience.hung_after.as_secs_f64());
-                ward.health = Health::Failed { why };
-                None
-            }
+        for (leave, end) in leaves.into_iter().zip(&ends) {
+            leave.settle(end, patience.slow_after, now);
+        }
+        for (part, end) in asked.into_iter().zip(ends) {
+            let patience = self.patience;
+            self.ward(part).note(part, end, start, patience);
         }
     }
 
@@ -168,6 +143,23 @@ const fn badness(health: &Health) -> u8 {
     }
 }
 
+/// To call a component.
+enum Leave<'a> {
+    Always,
+    Given(Permit<'a>),
+}
+
+impl Leave<'_> {
+    /// Tells the breaker what came of the call, where one is asked.
+    fn settle(self, end: &End, slow_after: Duration, now: Timestamp) {
+        match (self, end) {
+            (Self::Always, _) | (_, End::Spared) => {}
+            (Self::Given(permit), End::Came(came)) if came.is_well(slow_after) => permit.success(),
+            (Self::Given(permit), _) => permit.failure(|| now),
+        }
+    }
+}
+
 impl Ward {
     fn new() -> Self {
         let config = BreakerConfig {
@@ -178,6 +170,37 @@ impl Ward {
         };
         let breaker = Breaker::new(config).expect("constants within their bounds");
         Self { health: Health::Healthy, breaker, hung: None }
+    }
+
+    /// Leave to call it; none where it is not asked now.
+    fn admit(&self, part: Part, now: Timestamp) -> Option<Leave<'_>> {
+        match part.0 {
+            // Without pool and fleet there is no loop: they are asked whatever happened.
+            ComponentKind::Pool | ComponentKind::Fleet => Some(Leave::Always),
+            _ => self.breaker.admit(|| now).ok().map(Leave::Given),
+        }
+    }
+
+    /// Takes note of what came of a call.
+    fn note(&mut self, part: Part, end: End, start: Timestamp, patience: Patience) {
+        self.health = match end {
+            End::Came(Came { took, panic }) => {
+                telemetry::component_took(part.0, took);
+                match panic {
+                    Some(why) => Health::Failed { why: format!("panicked: {why}") },
+                    None if took > patience.slow_after => slowness(took, patience.slow_after),
+                    None => Health::Healthy,
+                }
+            }
+            End::Hangs(has_come_back) => {
+                telemetry::component_took(part.0, patience.hung_after);
+                self.hung = Some(Hung { since: start, has_come_back });
+                let why = format!("no answer for {} s", patience.hung_after.as_secs_f64());
+                Health::Failed { why }
+            }
+            End::NotMade(why) => Health::Failed { why },
+            End::Spared => return,
+        };
     }
 
     /// True while an earlier call has not come back.
@@ -193,68 +216,6 @@ impl Ward {
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A thread that makes calls, one after the other. It ends when this is dropped and its last call
-/// has come back.
-struct Worker {
-    jobs: Sender<Job>,
-}
-
-impl Worker {
-    fn start() -> std::io::Result<Self> {
-        let (jobs, todo) = mpsc::channel::<Job>();
-        let work = move || todo.into_iter().for_each(|job| job());
-        std::thread::Builder::new().name("plimsoll-ward".to_owned()).spawn(work)?;
-        Ok(Self { jobs })
-    }
-
-    /// Makes the call on `worker`, or on a new one. One that has not answered within `patience` is
-    /// left to its call.
-    fn call<T: Send + 'static>(
-        worker: &mut Option<Self>,
-        call: impl FnOnce() -> T + Send + 'static,
-        patience: Duration,
-    ) -> Answer<T> {
-        let (tell, answer) = mpsc::sync_channel(1);
-        let job = Box::new(move || {
-            // Nobody may be listening any more.
-            let _ = tell.send(catch(call));
-        });
-        let running = match worker.take().map_or_else(Self::start, Ok) {
-            Ok(running) => running,
-            Err(error) => return Answer::Panicked(format!("no thread to call it on: {error}")),
-        };
-        if running.jobs.send(job).is_err() {
-            return Answer::Panicked("the thread that calls it has ended".to_owned());
-        }
-        match answer.recv_timeout(patience) {
-            Ok(Ok(answer)) => {
-                *worker = Some(running);
-                Answer::Given(answer)
-            }
-            Ok(Err(why)) => {
-                *worker = Some(running);
-                Answer::Panicked(why)
-            }
-            Err(RecvTimeoutError::Timeout) => Answer::NotYet(answer),
-            Err(RecvTimeoutError::Disconnected) => Answer::Panicked("gave no answer".to_owned()),
-        }
-    }
-}
-
-/// What `call` answers, or its panic's message.
-fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    // A component's own state after its panic is its own affair: it must keep answering or panic
-    // again, and nothing of ours is touched inside the call.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message(panic.as_ref()).to_owned())
-}
-
-pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
 impl fmt::Debug for Wards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wards").field("statuses", &self.statuses()).finish_non_exhaustive()
@@ -263,6 +224,8 @@ impl fmt::Debug for Wards {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use plimsoll_core_types::ManualClock;
 

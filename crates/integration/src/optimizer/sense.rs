@@ -4,17 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    AllocationEvent, CacheMetrics, CacheStrategy, ComponentKind, ConsumerId, EngineSnapshot,
-    Health, LoadMetrics, MemoryAllocation, MemoryKind, ResourceUsage, ResourceVector, Sample,
-    SystemComponents, SystemSnapshot, ThreadPlan, Timestamp, UsagePattern,
+    AllocationEvent, CacheMetrics, CacheOptimizer, CacheStrategy, CapacityProbe, ComponentKind,
+    ConsumerId, EngineSnapshot, Health, LoadMetrics, MemoryAllocation, MemoryForecast, MemoryKind,
+    ProbeError, ProbeReading, ResourceForecast, ResourceStatus, ResourceUsage, ResourceVector,
+    Sample, SystemComponents, SystemSnapshot, ThreadPlan, Timestamp, UsageHistory, UsagePattern,
 };
 
-use super::contain::{Patience, Wards};
+use super::contain::{Part, Patience, Wards};
+use super::crew::{Answer, Calls};
 use super::series::Series;
-use super::{Loop, Sensed};
+use super::{Loop, Sensed, Spare};
 use crate::alerts::AlertBook;
 use crate::config::OptimizerConfig;
 use crate::plan::Planner;
+
+const FLEET: Part = (ComponentKind::Fleet, 0);
+const POOL: Part = (ComponentKind::Pool, 0);
+
+/// What a probe answers.
+type Reading = Result<ProbeReading, ProbeError>;
+/// What is asked of a cache.
+type Analysis = Answer<(CacheStrategy, CacheMetrics)>;
 
 /// Whose the series of the whole host are.
 const HOST: &str = "host";
@@ -39,7 +49,7 @@ impl Loop {
                 used: vec![ResourceVector::ZERO; probes],
                 ..Sensed::default()
             },
-            spare: None,
+            spare: Spare::default(),
             components,
         }
     }
@@ -51,38 +61,26 @@ impl Loop {
         config: &OptimizerConfig,
     ) -> Option<(SystemSnapshot, Option<LoadMetrics>)> {
         let now = self.components.clock.now();
-        self.probe(now);
+        let due = self.series.is_due(now);
+        let mut calls = Calls::default();
+        let readings = self.probe_all(&mut calls, now);
         // The pool is read after the engines: a lease granted in between is then one that no
         // engine shows yet, never an engine's lease that the pool does not show.
-        let fleet = Arc::clone(&self.components.fleet);
-        let (engines, told) = self.spare.take().unzip();
-        let engines = self.wards.ask((ComponentKind::Fleet, 0), move || match engines {
-            Some(mut engines) => {
-                fleet.engines_into(&mut engines);
-                engines
-            }
-            None => fleet.engines(),
-        })?;
-        let mut threads = None;
-        let mut traffic = None;
-        if let Some(elapsed) = self.series.due(now) {
-            self.learn(&engines, now, elapsed);
-            threads = self.threads();
-            traffic = self.traffic();
-        }
-        let strategies = self.strategies(now, config.analyze_every);
-        let pool = Arc::clone(&self.components.pool);
+        let engines = self.list_engines(&mut calls);
+        let pool = self.read_pool(&mut calls);
+        let threads = if due { self.plan_threads(&mut calls) } else { None };
+        let traffic = due.then(|| self.count(&mut calls));
+        self.wards.make(calls);
+        self.take_readings(readings);
+        let (engines, threads) = (engines.take()?, threads.and_then(Answer::take));
+        let traffic = traffic.and_then(Answer::take).flatten();
+        let elapsed = self.series.due(now);
+        let strategies = self.learn(config, &engines, traffic.as_ref(), now, elapsed);
         let snapshot = SystemSnapshot {
             at: now,
             capacity: total(&self.last.capacity),
             used: total(&self.last.used),
-            pool: self.wards.ask((ComponentKind::Pool, 0), move || match told {
-                Some(mut told) => {
-                    pool.monitor_into(&mut told);
-                    told
-                }
-                None => pool.monitor(),
-            })?,
+            pool: pool.take()?,
             engines,
             forecasts: self.series.forecasts.clone(),
             pressure: self.last.pressure,
@@ -92,12 +90,59 @@ impl Loop {
         Some((snapshot, traffic))
     }
 
+    fn list_engines(&mut self, calls: &mut Calls) -> Answer<Vec<EngineSnapshot>> {
+        let (fleet, earlier) = (Arc::clone(&self.components.fleet), self.spare.engines.take());
+        calls.add(FLEET, move || match earlier {
+            Some(mut engines) => {
+                fleet.engines_into(&mut engines);
+                engines
+            }
+            None => fleet.engines(),
+        })
+    }
+
+    fn read_pool(&mut self, calls: &mut Calls) -> Answer<ResourceStatus> {
+        let (pool, earlier) = (Arc::clone(&self.components.pool), self.spare.pool.take());
+        calls.add(POOL, move || match earlier {
+            Some(mut status) => {
+                pool.monitor_into(&mut status);
+                status
+            }
+            None => pool.monitor(),
+        })
+    }
+
+    fn plan_threads(&self, calls: &mut Calls) -> Option<Answer<ThreadPlan>> {
+        let cpu = self.components.cpu.clone()?;
+        Some(calls.add((ComponentKind::Cpu, 0), move || cpu.optimize_threads()))
+    }
+
+    /// What came in and went out since it was last asked.
+    fn count(&self, calls: &mut Calls) -> Answer<Option<LoadMetrics>> {
+        let fleet = Arc::clone(&self.components.fleet);
+        calls.add(FLEET, move || fleet.traffic())
+    }
+
     /// Reads every probe; the last reading stands in for one that fails.
     pub(super) fn probe(&mut self, now: Timestamp) {
-        for index in 0..self.components.probes.len() {
-            let probe = Arc::clone(&self.components.probes[index]);
+        let mut calls = Calls::default();
+        let readings = self.probe_all(&mut calls, now);
+        self.wards.make(calls);
+        self.take_readings(readings);
+    }
+
+    fn probe_all(&self, calls: &mut Calls, now: Timestamp) -> Vec<Answer<Reading>> {
+        let probe = |(index, probe): (usize, &Arc<dyn CapacityProbe>)| {
+            let probe = Arc::clone(probe);
+            calls.add((ComponentKind::Probe, index), move || probe.sample(now))
+        };
+        self.components.probes.iter().enumerate().map(probe).collect()
+    }
+
+    fn take_readings(&mut self, readings: Vec<Answer<Reading>>) {
+        for (index, reading) in readings.into_iter().enumerate() {
             let part = (ComponentKind::Probe, index);
-            match self.wards.ask(part, move || probe.sample(now)) {
+            match reading.take() {
                 Some(Ok(reading)) => {
                     self.last.capacity[index] = reading.capacity;
                     self.last.used[index] = reading.used;
@@ -115,37 +160,80 @@ impl Loop {
         }
     }
 
-    /// Feeds what is new to the predictor and to the memory manager.
-    fn learn(&mut self, engines: &[EngineSnapshot], now: Timestamp, elapsed: Duration) {
-        let used = total(&self.last.used).memory();
-        self.series.memory.push(Sample { at: now, value: Some(used.as_f64()) });
-        if let Some(predictor) = self.components.predictor.clone() {
-            let histories = self.series.sample_rates(engines, now, elapsed);
-            let forecasts = self.wards.ask((ComponentKind::Predictor, 0), move || {
-                let forecast = |history: Arc<plimsoll_core_types::UsageHistory>| {
-                    let last = history.last()?;
-                    let (key, value) = (history.key().clone(), last.value?);
-                    predictor.validate(&ResourceUsage { key, at: last.at, value });
-                    Some(predictor.forecast(&history))
-                };
-                histories.into_iter().filter_map(forecast).collect()
-            });
-            self.series.forecasts = forecasts.unwrap_or_default();
+    /// Feeds what is new to those that learn from it, where a sample is due, and asks each cache
+    /// what it would rather be run by, where that is.
+    fn learn(
+        &mut self,
+        config: &OptimizerConfig,
+        engines: &[EngineSnapshot],
+        traffic: Option<&LoadMetrics>,
+        now: Timestamp,
+        elapsed: Option<Duration>,
+    ) -> Vec<CacheStrategy> {
+        let mut calls = Calls::default();
+        let mut answers = (None, None);
+        if let Some(elapsed) = elapsed {
+            let used = total(&self.last.used).memory();
+            self.series.memory.push(Sample { at: now, value: Some(used.as_f64()) });
+            answers = (
+                self.forecast(&mut calls, engines, now, elapsed),
+                self.track(&mut calls, engines, now),
+            );
+            self.tell_load(&mut calls, traffic);
         }
-        if let Some(memory) = self.components.memory.clone() {
-            let pattern = self.memory_pattern(now);
-            let measured: Vec<_> = engines
-                .iter()
-                .filter(|engine| engine.samples > 0)
-                .map(|engine| measured(engine, now))
-                .collect();
-            let forecast = self.wards.ask((ComponentKind::Memory, 0), move || {
-                for allocation in measured {
-                    memory.track(allocation);
-                }
-                memory.forecast(&pattern)
-            });
-            self.last.pressure = forecast.map(|forecast| forecast.pressure).unwrap_or_default();
+        let analyses = self.analyze(&mut calls, now, config.analyze_every);
+        self.wards.make(calls);
+        let (forecasts, memory) = answers;
+        if let Some(forecasts) = forecasts {
+            self.series.forecasts = forecasts.take().unwrap_or_default();
+        }
+        if let Some(forecast) = memory {
+            let pressure = forecast.take().map(|forecast| forecast.pressure);
+            self.last.pressure = pressure.unwrap_or_default();
+        }
+        self.take_strategies(analyses)
+    }
+
+    fn forecast(
+        &mut self,
+        calls: &mut Calls,
+        engines: &[EngineSnapshot],
+        now: Timestamp,
+        elapsed: Duration,
+    ) -> Option<Answer<Vec<ResourceForecast>>> {
+        let predictor = self.components.predictor.clone()?;
+        let histories = self.series.sample_rates(engines, now, elapsed);
+        let forecast = move |history: Arc<UsageHistory>| {
+            let last = history.last()?;
+            let (key, value) = (history.key().clone(), last.value?);
+            predictor.validate(&ResourceUsage { key, at: last.at, value });
+            Some(predictor.forecast(&history))
+        };
+        let all = move || histories.into_iter().filter_map(forecast).collect();
+        Some(calls.add((ComponentKind::Predictor, 0), all))
+    }
+
+    fn track(
+        &self,
+        calls: &mut Calls,
+        engines: &[EngineSnapshot],
+        now: Timestamp,
+    ) -> Option<Answer<MemoryForecast>> {
+        let memory = self.components.memory.clone()?;
+        let pattern = self.memory_pattern(now);
+        let known = engines.iter().filter(|engine| engine.samples > 0);
+        let measured: Vec<_> = known.map(|engine| measured(engine, now)).collect();
+        Some(calls.add((ComponentKind::Memory, 0), move || {
+            for allocation in measured {
+                memory.track(allocation);
+            }
+            memory.forecast(&pattern)
+        }))
+    }
+
+    fn tell_load(&self, calls: &mut Calls, traffic: Option<&LoadMetrics>) {
+        if let (Some(load), Some(traffic)) = (self.components.load.clone(), traffic.cloned()) {
+            calls.add((ComponentKind::Load, 0), move || load.optimize(&traffic));
         }
     }
 
@@ -165,35 +253,26 @@ impl Loop {
         }
     }
 
-    fn threads(&mut self) -> Option<ThreadPlan> {
-        let cpu = self.components.cpu.clone()?;
-        self.wards.ask((ComponentKind::Cpu, 0), move || cpu.optimize_threads())
-    }
-
-    fn traffic(&mut self) -> Option<LoadMetrics> {
-        let fleet = Arc::clone(&self.components.fleet);
-        let traffic = self.wards.ask((ComponentKind::Fleet, 0), move || fleet.traffic())??;
-        if let Some(load) = self.components.load.clone() {
-            let told = traffic.clone();
-            self.wards.ask((ComponentKind::Load, 0), move || load.optimize(&told));
-        }
-        Some(traffic)
-    }
-
-    /// What each cache would rather be run by.
-    fn strategies(&mut self, now: Timestamp, every: Duration) -> Vec<CacheStrategy> {
+    /// Asks each cache how it does and what it would rather be run by.
+    fn analyze(&mut self, calls: &mut Calls, now: Timestamp, every: Duration) -> Vec<Analysis> {
         if self.components.caches.is_empty() || !self.series.analysis_due(now, every) {
             return Vec::new();
         }
-        let mut proposals = Vec::new();
-        for index in 0..self.components.caches.len() {
-            let cache = Arc::clone(&self.components.caches[index]);
-            let answer = self.wards.ask((ComponentKind::Cache, index), move || {
+        let ask = |(index, cache): (usize, &Arc<dyn CacheOptimizer>)| {
+            let cache = Arc::clone(cache);
+            calls.add((ComponentKind::Cache, index), move || {
                 let metrics = cache.monitor();
                 let pattern = cache_pattern(&metrics, every);
                 (cache.analyze(&pattern), metrics)
-            });
-            let Some((strategy, metrics)) = answer else { continue };
+            })
+        };
+        self.components.caches.iter().enumerate().map(ask).collect()
+    }
+
+    /// What those caches propose that would rather be run otherwise.
+    fn take_strategies(&mut self, analyses: Vec<Analysis>) -> Vec<CacheStrategy> {
+        let mut proposals = Vec::new();
+        for (strategy, metrics) in analyses.into_iter().filter_map(Answer::take) {
             self.planner.observe_cache(&metrics);
             if strategy.policy != metrics.policy || strategy.capacity != metrics.capacity {
                 proposals.push(strategy);

@@ -45,14 +45,19 @@ impl Series {
         }
     }
 
-    /// The time since the last sample when the next one is due; zero for the first one.
+    /// True when the next sample is due.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.sampled.is_none_or(|last| now.saturating_since(last) >= self.interval)
+    }
+
+    /// The time since the last sample when the next one is due, which it is then not any more; zero
+    /// for the first one.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<Duration> {
-        let elapsed = self.sampled.map_or(Duration::ZERO, |last| now.saturating_since(last));
-        if self.sampled.is_some() && elapsed < self.interval {
+        if !self.is_due(now) {
             return None;
         }
-        self.sampled = Some(now);
-        Some(elapsed)
+        let last = self.sampled.replace(now);
+        Some(last.map_or(Duration::ZERO, |last| now.saturating_since(last)))
     }
 
     /// True once every `every`.

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason, Timestamp,
+    Action, ConsumerId, EngineSnapshot, EngineState, Priority, Ratio, Reason, ResourceVector,
+    Timestamp,
 };
 
 use super::Planner;
@@ -56,9 +57,11 @@ impl Planner {
         within: Duration,
     ) -> bool {
         let now = draft.snapshot.at;
-        if !engine.believed.fits_in(&draft.free) {
-            let lacking = engine.believed.saturating_sub(&draft.free);
-            let Some(victims) = self.victims(draft, &lacking, false) else { return false };
+        let asked = self.asked(draft, engine);
+        if !asked.fits_in(&draft.free) || self.is_kept_out(&engine.model, draft) {
+            let lacking = asked.saturating_sub(&draft.free);
+            let victims = self.victims(draft, &engine.model, &lacking, false);
+            let Some(victims) = victims else { return false };
             if victims.expected_cost() > WORTH * self.saving(draft, engine, probability) {
                 return false;
             }
@@ -69,10 +72,19 @@ impl Planner {
         } else if !self.may_prewarm(engine, now) {
             return false;
         }
-        draft.take(&engine.believed);
+        draft.take(&asked);
         let reason = Reason::Forecast { probability, within };
         draft.push(Action::Prewarm { model: engine.model.clone() }, reason);
         true
+    }
+
+    /// What it is believed to need, with whatever is loaded together with it.
+    fn asked(&self, draft: &Draft<'_>, engine: &EngineSnapshot) -> ResourceVector {
+        let party = self.config.groups.loaded_with(&engine.model);
+        let others = party.iter().filter(|model| **model != engine.model);
+        let others = others.filter_map(|model| draft.sight.engine(model.as_str()));
+        let stopped = others.filter(|other| other.state == EngineState::Stopped);
+        stopped.fold(engine.believed, |sum, other| sum.saturating_add(&other.believed))
     }
 
     /// What has just been evicted is not loaded ahead: one of both was wrong, and time will tell.

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 mod ahead;
 mod giving_way;
+mod groups;
 mod judged;
 mod swing;
 mod upkeep;
@@ -92,6 +93,7 @@ fn snapshot(at: Timestamp, engines: Vec<EngineSnapshot>) -> SystemSnapshot {
         promised,
         reclaiming: ResourceVector::ZERO,
         available: limit.saturating_sub(&promised),
+        held: engines.iter().filter(|e| e.lease.is_some()).count(),
         leases: engines.iter().filter(|e| e.lease.is_some()).map(lease).collect(),
         waiters: Vec::new(),
         granted: 0,

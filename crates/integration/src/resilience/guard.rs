@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plimsoll_core_types::Clock;
+use plimsoll_core_types::{Clock, SplitMix64};
 
 use super::{
     Backoff, BackoffConfig, Breaker, BreakerConfig, Bulkhead, Full, Refused, RetryBudget,
@@ -211,7 +211,7 @@ impl Guard {
     }
 
     fn pauses(&self) -> Backoff {
-        let seed = self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let seed = self.seed.fetch_add(SplitMix64::STEP, Ordering::Relaxed);
         Backoff::new(self.backoff.clone(), seed).expect("checked when the guard was made")
     }
 

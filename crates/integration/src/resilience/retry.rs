@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
-use plimsoll_core_types::{Ratio, Timestamp};
+use plimsoll_core_types::{Ratio, SplitMix64, Timestamp};
 
-use super::random::Random;
 use crate::config::ConfigError;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -191,7 +190,7 @@ impl BackoffConfig {
 #[derive(Clone, Debug)]
 pub struct Backoff {
     config: BackoffConfig,
-    random: Random,
+    random: SplitMix64,
     made: u32,
 }
 
@@ -203,7 +202,7 @@ impl Backoff {
     /// When a value of `config` is out of its bounds.
     pub fn new(config: BackoffConfig, seed: u64) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config, random: Random::new(seed), made: 0 })
+        Ok(Self { config, random: SplitMix64::new(seed), made: 0 })
     }
 
     /// How long to pause before the next retry: anything up to twice as much as the time before,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use plimsoll_core_types::{
-    Action, CacheStrategy, ConsumerId, Effect, EngineSnapshot, Measure, ModelId, PlannedAction,
-    Reason, ResourceVector,
+    Action, CacheStrategy, ConsumerId, Effect, EngineSnapshot, EngineState, Measure, ModelId,
+    PlannedAction, Reason, ResourceVector,
 };
 
 use super::flow::{Flow, Flows};
@@ -180,7 +180,9 @@ fn eviction(
 
 fn beneficiary_of(to: &ConsumerId, sight: &Sight<'_>) -> Beneficiary {
     let engine = sight.engine(to.as_str());
-    let waits = sight.waits_since(to.as_str()).is_some();
+    // It may wait for its lease, or for another one of its group to go.
+    let waits = sight.waits_since(to.as_str()).is_some()
+        || engine.is_some_and(|engine| engine.state == EngineState::Waiting);
     Beneficiary {
         consumer: to.clone(),
         asked: engine.filter(|_| !waits).map(|engine| engine.arrivals),

@@ -4,11 +4,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A stream of random shares. S. Vigna's `splitmix64`, one step for each number.
+use plimsoll_core_types::SplitMix64;
+
+/// A stream of random shares that many threads draw from: one step of its state for each.
 #[derive(Debug)]
 pub(super) struct Jitter(AtomicU64);
-
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Jitter {
     /// The stream of `seed`, or of one that nobody knows.
@@ -18,11 +18,7 @@ impl Jitter {
 
     /// A number from 0 up to 1.
     pub(super) fn share(&self) -> f64 {
-        let mut mixed = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        (mixed >> 11) as f64 / (1_u64 << 53) as f64
+        SplitMix64::new(self.0.fetch_add(SplitMix64::STEP, Ordering::Relaxed)).share()
     }
 
     /// A duration from nothing up to `most`.

@@ -1,6 +1,7 @@
 //! What a pool must never do, and what it must do in the end.
 
 mod care;
+mod hooks;
 mod order;
 mod peers;
 mod retiring;

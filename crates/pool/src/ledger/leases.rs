@@ -164,10 +164,11 @@ impl Leases {
         held.filter_map(|bucket| self.places.get(bucket.place as usize))
     }
 
-    /// The first `most` of them, by number.
-    pub(super) fn in_order(&self, most: usize) -> impl Iterator<Item = &Lease> {
-        // What is sorted is small; a lease is large.
-        let mut held: Vec<_> = self.buckets.iter().filter(|b| b.id != 0).copied().collect();
+    /// The first `most` of those with a number above `after`, by number.
+    pub(super) fn in_order(&self, after: LeaseId, most: usize) -> impl Iterator<Item = &Lease> {
+        // What is sorted is small; a lease is large. A bucket of number 0 is empty.
+        let held = self.buckets.iter().filter(|bucket| bucket.id > after.get());
+        let mut held: Vec<_> = held.copied().collect();
         held.sort_unstable_by_key(|bucket| bucket.id);
         held.truncate(most);
         held.into_iter().filter_map(|bucket| self.places.get(bucket.place as usize))
@@ -217,8 +218,11 @@ mod tests {
                 prop_assert_eq!(all, model.keys().copied().collect::<Vec<_>>());
                 prop_assert_eq!(leases.len(), model.len());
                 let most = usize::from(pick);
-                let first: Vec<_> = leases.in_order(most).map(|lease| lease.id.get()).collect();
-                prop_assert_eq!(first, model.keys().take(most).copied().collect::<Vec<_>>());
+                let after = model.keys().nth(most / 4).map_or(0, |id| id - u64::from(pick % 2));
+                let page = leases.in_order(LeaseId::new(after), most);
+                let page: Vec<_> = page.map(|lease| lease.id.get()).collect();
+                let expected = model.range(after + 1..).take(most).map(|(id, _)| *id);
+                prop_assert_eq!(page, expected.collect::<Vec<_>>());
             }
             prop_assert!(leases.get(LeaseId::new(0)).is_none());
         }

@@ -1,6 +1,8 @@
 //! What a ledger tells of itself.
 
-use plimsoll_core_types::{LeaseStatus, Reason, ResourceStatus, TicketId, Timestamp, WaiterStatus};
+use plimsoll_core_types::{
+    LeaseId, LeaseStatus, Reason, ResourceStatus, TicketId, Timestamp, WaiterStatus,
+};
 
 use super::{Lease, Ledger};
 
@@ -26,6 +28,7 @@ impl Ledger {
             promised: self.promised,
             reclaiming: self.reclaiming,
             available: self.limit.saturating_sub(&self.promised),
+            held: self.leases.len(),
             leases,
             waiters: self.waiters(now),
             granted: self.counts.granted,
@@ -34,6 +37,11 @@ impl Ledger {
             cancelled: self.counts.cancelled,
             expired: self.counts.expired,
         }
+    }
+
+    /// The first `most` leases of those with a number above `after`, by number.
+    pub fn leases_after(&self, after: LeaseId, most: usize) -> Vec<LeaseStatus> {
+        self.leases.in_order(after, most).map(Lease::tell).collect()
     }
 
     /// Why `ticket` waits, with its position; none where it waits no more.
@@ -62,7 +70,8 @@ impl Ledger {
         let complete = listed.len() == self.leases.len() && listed.len() <= most;
         if !complete || !listed.is_sorted_by(|one, next| one.id < next.id) {
             listed.clear();
-            listed.extend(self.leases.in_order(most).map(Lease::tell));
+            let first = self.leases.in_order(LeaseId::new(0), most);
+            listed.extend(first.map(Lease::tell));
         }
     }
 

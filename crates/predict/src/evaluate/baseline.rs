@@ -3,7 +3,6 @@
 use plimsoll_core_types::Quantiles;
 
 use super::Contender;
-use crate::num::power;
 
 /// Quantiles of the normal distribution at [`Quantiles::LEVELS`].
 const NORMAL: [f64; 11] =
@@ -83,7 +82,8 @@ impl Baseline {
             }
             BaselineKind::Ewma => self.level,
             BaselineKind::Holt => {
-                let damped = 0.9 * (1.0 - f64::from(power(0.9, ahead))) / 0.1;
+                let left = 0.9_f64.powi(i32::try_from(ahead).unwrap_or(i32::MAX));
+                let damped = 0.9 * (1.0 - left) / 0.1;
                 self.level + damped * self.trend
             }
         }

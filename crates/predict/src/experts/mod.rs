@@ -1,52 +1,68 @@
 //! What the experts know, and what they say of a step ahead.
 
+mod cycle;
 mod level;
 mod seasonal;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cycle::{Cycle, Spot};
 pub(crate) use level::Levels;
 pub(crate) use seasonal::Seasonal;
 
-/// How many experts there are.
-pub(crate) const COUNT: usize = 13;
+/// How many experts there are: three registers of four.
+pub(crate) const COUNT: usize = 12;
 /// One value of each expert.
 pub(crate) type Predictions = [f32; COUNT];
 
-/// Which expert is where.
+/// Which expert is where. The first ones are those that the stack combines.
 pub(crate) mod index {
-    pub(crate) const LAST: usize = 0;
-    pub(crate) const FAST: usize = 1;
-    pub(crate) const SLOW: usize = 2;
-    pub(crate) const MEDIAN: usize = 3;
-    pub(crate) const LONG: usize = 4;
-    pub(crate) const HOLT: usize = 5;
-    pub(crate) const SEASONAL_NAIVE: usize = 6;
-    pub(crate) const PROFILE: usize = 7;
-    pub(crate) const WINTERS: usize = 8;
-    pub(crate) const WEEKLY: usize = 9;
-    pub(crate) const SMOOTH: usize = 10;
-    pub(crate) const CYCLE: usize = 11;
-    pub(crate) const STACK: usize = 12;
+    pub(crate) const SLOW: usize = 0;
+    pub(crate) const MEDIAN: usize = 1;
+    pub(crate) const LONG: usize = 2;
+    pub(crate) const WINTERS: usize = 3;
+    pub(crate) const SMOOTH: usize = 4;
+    pub(crate) const WEEKLY: usize = 5;
+    pub(crate) const HOLT: usize = 6;
+    pub(crate) const SEASONAL_NAIVE: usize = 7;
+    pub(crate) const PROFILE: usize = 8;
+    pub(crate) const CYCLE: usize = 9;
+    pub(crate) const STACK: usize = 10;
+    pub(crate) const LAST: usize = 11;
 
     /// Those that need a whole season.
     pub(crate) const OF_SEASON: [usize; 5] = [SEASONAL_NAIVE, PROFILE, WINTERS, WEEKLY, SMOOTH];
 
     pub(crate) const NAMES: [&str; super::COUNT] = [
-        "last",
-        "fast",
         "slow",
         "median",
         "long",
+        "winters",
+        "smooth",
+        "weekly",
         "holt",
         "seasonal_naive",
         "profile",
-        "winters",
-        "weekly",
-        "smooth",
         "cycle",
         "stack",
+        "last",
     ];
+}
+
+/// How far ahead something is said, and what that leaves of a deviation and adds to a trend.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    pub(crate) ahead: usize,
+    /// Of a deviation from the profile, this share is left.
+    left: f32,
+    /// The sum of damped trends.
+    damped: f32,
+}
+
+impl Reach {
+    pub(crate) fn new(ahead: usize) -> Self {
+        Self { ahead, left: Seasonal::left(ahead), damped: Levels::damped(ahead) }
+    }
 }
 
 /// All experts of one series.
@@ -69,11 +85,12 @@ impl Experts {
         self.seasonal.learn(value, filled);
     }
 
-    /// What each says of the step `ahead` of the last one; the stack's place is the last value.
-    pub(crate) fn predict(&self, ahead: usize) -> Predictions {
+    /// What each says of the step so far ahead of the last one; the stack's place is the last value.
+    #[inline]
+    pub(crate) fn predict(&self, reach: Reach) -> Predictions {
         let mut said = [0.0; COUNT];
-        self.levels.predict(ahead, &mut said);
-        self.seasonal.predict(ahead, &mut said);
+        self.levels.predict(reach.damped, &mut said);
+        self.seasonal.predict(reach.ahead, reach.left, &mut said);
         said[index::STACK] = said[index::LAST];
         said
     }

@@ -11,17 +11,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Predictions, index};
-use crate::num::power;
+use super::{Cycle, Predictions, Spot, index};
+use crate::check::{self, Checked, ensure};
+use crate::num::{exp_below_one, larger, smaller};
+use crate::season::BATCH;
 
 /// Bins of the weekly profile: an hour and a half each where the season is a day.
-const WEEK_BINS: usize = 112;
+const WEEK_BINS: usize = 7 * DAY_BINS;
+const DAY_BINS: usize = 16;
 /// Bins of the coarse profile: half hours where the season is a day.
 const COARSE: usize = 48;
 /// How fast winters' level follows.
 const FAST_LEVEL: f32 = 0.2;
-/// How much of a deviation from the profile is left after a step.
-const PERSIST: f32 = 0.97;
+/// How much of a deviation from the profile is left after a step: 97%, as a logarithm.
+const LN_PERSIST: f32 = -0.030_459_207;
 /// Deviations from the profile are cut at this many mean ones.
 const CUT: f32 = 8.0;
 /// The least share of a new cycle in the profile: about the last dozen cycles count.
@@ -34,7 +37,7 @@ const WEEK_RATE: f32 = 0.4;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seasonal {
-    season: Option<usize>,
+    season: Option<Cycle>,
     /// A season besides, short enough that several of its cycles are remembered.
     cycle: Option<usize>,
     /// The step that comes next, and the first one of the profile.
@@ -42,6 +45,8 @@ pub(crate) struct Seasonal {
     begun: u64,
     /// The values of the last steps, the next one overwriting the oldest.
     ring: Box<[f32]>,
+    /// Where in the ring the next one goes.
+    place: u32,
     profile: Box<[f32]>,
     coarse: Box<[f32]>,
     /// How many values each bin of the coarse profile has seen, up to what matters.
@@ -59,11 +64,12 @@ pub(crate) struct Seasonal {
 impl Seasonal {
     pub(crate) fn new(longest: usize, season: Option<usize>, week: bool) -> Self {
         Self {
-            season,
+            season: season.map(|season| Cycle::new(season, 0)),
             cycle: None,
             next: 0,
             begun: 0,
-            ring: vec![0.0; longest + 1].into(),
+            ring: vec![0.0; longest + BATCH].into(),
+            place: 0,
             profile: vec![0.0; longest].into(),
             coarse: vec![0.0; COARSE].into(),
             coarse_seen: vec![0; COARSE].into(),
@@ -77,7 +83,12 @@ impl Seasonal {
         }
     }
 
-    pub(crate) const fn season(&self) -> Option<usize> {
+    pub(crate) fn season(&self) -> Option<usize> {
+        self.season.map(Cycle::season)
+    }
+
+    /// The season, and where it is.
+    pub(crate) const fn cycle(&self) -> Option<Cycle> {
         self.season
     }
 
@@ -92,21 +103,33 @@ impl Seasonal {
 
     /// The ring, and where its oldest value is.
     pub(crate) fn ring(&self) -> (&[f32], usize) {
-        (&self.ring, (self.next % self.ring.len() as u64) as usize)
+        (&self.ring, self.place as usize)
     }
 
-    /// Whether it is as large as `fresh`, and its seasons fit.
-    pub(crate) fn fits(&self, fresh: &Self) -> bool {
-        let season =
-            |season: Option<usize>| season.is_none_or(|m| (1..=self.longest()).contains(&m));
-        self.ring.len() == fresh.ring.len()
-            && self.profile.len() == fresh.profile.len()
-            && self.coarse.len() == COARSE
-            && self.coarse_seen.len() == COARSE
-            && self.week.len() == fresh.week.len()
-            && self.begun <= self.next
-            && season(self.season)
-            && season(self.cycle)
+    /// Whether it may be state of one that was made like `fresh`.
+    pub(crate) fn check(&self, fresh: &Self) -> Checked {
+        let known = |season: usize| (2..=self.longest()).contains(&season);
+        ensure("seasonal.ring", self.ring.len() == fresh.ring.len())?;
+        ensure("seasonal.profile", self.profile.len() == fresh.profile.len())?;
+        ensure("seasonal.coarse", self.coarse.len() == COARSE)?;
+        ensure("seasonal.coarse_seen", self.coarse_seen.len() == COARSE)?;
+        ensure("seasonal.week", self.week.len() == fresh.week.len())?;
+        ensure("seasonal.place", (self.place as usize) < self.ring.len())?;
+        ensure("seasonal.begun", self.begun <= self.next)?;
+        ensure("seasonal.cycle", self.cycle.is_none_or(known))?;
+        let counted =
+            |cycle: Cycle| known(cycle.season()) && cycle == Cycle::new(cycle.season(), self.next);
+        ensure("seasonal.season", self.season.is_none_or(counted))?;
+        check::values("seasonal.ring", &self.ring)?;
+        check::values("seasonal.profile", &self.profile)?;
+        check::values("seasonal.coarse", &self.coarse)?;
+        check::values("seasonal.week", &self.week)?;
+        check::values("seasonal.slow", &[self.slow])?;
+        check::values("seasonal.middle", &[self.middle])?;
+        check::values("seasonal.fast", &[self.fast])?;
+        check::values("seasonal.correction", &[self.correction])?;
+        check::sizes("seasonal.spread", &[self.spread])?;
+        check::sizes("seasonal.coarse_spread", &[self.coarse_spread])
     }
 
     /// Bytes on the heap.
@@ -116,15 +139,15 @@ impl Seasonal {
     }
 
     /// The value `back` steps before the next one; `back` from one to the ring's length.
+    #[inline]
     fn back(&self, back: usize) -> f32 {
-        let length = self.ring.len() as u64;
-        self.ring[((self.next + length - back as u64) % length) as usize]
+        let place = self.place as usize;
+        let at = if place >= back { place - back } else { place + self.ring.len() - back };
+        self.ring[at]
     }
 
     /// Lets `steps` pass, a multiple of the season and the week, of which nothing is known.
     pub(crate) fn jump(&mut self, steps: u64) {
-        let length = self.ring.len() as u64;
-        self.ring.rotate_right((steps % length) as usize);
         self.next += steps;
         self.begun += steps;
     }
@@ -149,10 +172,11 @@ impl Seasonal {
     pub(crate) fn set_season(&mut self, season: usize) {
         let known = self.next.min(self.ring.len() as u64) as usize;
         let cycles = known / season;
-        if cycles == 0 || season > self.profile.len() {
+        if cycles == 0 || season < 2 || season > self.profile.len() {
             return;
         }
-        self.season = Some(season);
+        let cycle = Cycle::new(season, self.next);
+        self.season = Some(cycle);
         let used = cycles * season;
         self.begun = self.next - used as u64;
         self.profile[..season].fill(0.0);
@@ -173,72 +197,92 @@ impl Seasonal {
     /// Learns the next step's value, for which `filled` stands in where there is none.
     pub(crate) fn learn(&mut self, value: Option<f32>, filled: f32) {
         let step = self.next;
-        let length = self.ring.len() as u64;
-        self.ring[(step % length) as usize] = filled;
+        self.ring[self.place as usize] = filled;
+        self.place = if self.place as usize + 1 == self.ring.len() { 0 } else { self.place + 1 };
         self.next += 1;
-        let Some(season) = self.season else { return };
-        let phase = (step % season as u64) as usize;
+        let Some(cycle) = self.season else { return };
+        self.season.iter_mut().for_each(Cycle::advance);
+        let spot = cycle.at(1);
+        let season = cycle.season() as u64;
         let age = step - self.begun;
-        let first = age < season as u64;
+        let first = age < season;
         if first {
-            self.profile[phase] = filled;
+            self.profile[spot.phase] = filled;
         }
         let Some(value) = value else { return };
-        self.learn_coarse(phase, season, value);
+        let per_step = 1.0 / season as f32;
+        self.learn_coarse(spot, cycle, per_step, value);
         if first {
             return;
         }
-        let off = value - self.slow - self.profile[phase];
-        let since = (age - season as u64) as f32;
-        self.spread += (1.0 / (since + 1.0)).max(0.01) * (off.abs() - self.spread);
+        let level = self.slow;
+        let profile = &mut self.profile[spot.phase];
+        let off = value - level - *profile;
+        let since = (age - season) as f32;
+        self.spread += recent(since + 1.0) * (off.abs() - self.spread);
         let cut = CUT * self.spread;
-        let kept = off.clamp(-cut, cut);
-        let cycles = (age / season as u64) as f32;
-        self.profile[phase] += (1.0 / (cycles + 1.0)).max(PROFILE) * kept;
-        self.slow += SLOW / season as f32 * kept;
-        self.fast += FAST_LEVEL * (value - self.profile[phase] - self.fast);
+        let kept = smaller(larger(off, -cut), cut);
+        *profile += profile_rate(age as f32 * per_step) * kept;
+        self.fast += FAST_LEVEL * (value - *profile - self.fast);
+        self.slow += SLOW * per_step * kept;
         self.correction += 0.3 * (off - self.correction);
-        self.learn_week(step, phase, season, value);
+        self.learn_week(spot, cycle, per_step, value);
     }
 
-    fn learn_coarse(&mut self, phase: usize, season: usize, value: f32) {
-        let bins = COARSE.min(season);
-        let bin = phase * bins / season;
+    fn learn_coarse(&mut self, spot: Spot, cycle: Cycle, per_step: f32, value: f32) {
+        let bin = cycle.part(spot, COARSE);
         let seen = self.coarse_seen[bin].saturating_add(1);
         self.coarse_seen[bin] = seen;
-        let off = value - self.slow - self.coarse[bin];
-        self.middle += (off - self.middle) / season as f32;
-        let known = (self.next - self.begun) as f32;
-        self.coarse_spread += (1.0 / known).max(0.01) * (off.abs() - self.coarse_spread);
+        let coarse = &mut self.coarse[bin];
+        let off = value - self.slow - *coarse;
+        self.middle += (off - self.middle) * per_step;
+        self.coarse_spread +=
+            recent((self.next - self.begun) as f32) * (off.abs() - self.coarse_spread);
         let cut = self.coarse_spread;
-        let rate = (1.0 / f32::from(seen)).max(COARSE_RATE * bins as f32 / season as f32);
-        self.coarse[bin] += if seen < 4 { rate * off } else { 2.0 * rate * off.clamp(-cut, cut) };
+        let steady = COARSE_RATE * larger(COARSE.min(cycle.season()) as f32 * per_step, 0.0);
+        *coarse += if seen < 4 {
+            off / f32::from(seen)
+        } else {
+            let rate = if seen < 255 { larger(1.0 / f32::from(seen), steady) } else { steady };
+            2.0 * rate * smaller(larger(off, -cut), cut)
+        };
     }
 
-    fn learn_week(&mut self, step: u64, phase: usize, season: usize, value: f32) {
-        let off = value - self.slow - self.smooth(phase, season);
-        let Some(hour) = self.week.get_mut(week_bin(step, season)) else { return };
-        let rate = WEEK_RATE / (season as f32 * 7.0 / WEEK_BINS as f32).max(1.0);
+    fn learn_week(&mut self, spot: Spot, cycle: Cycle, per_step: f32, value: f32) {
+        if self.week.is_empty() {
+            return;
+        }
+        let off = value - self.slow - self.smooth(spot, cycle);
+        let bin = week_bin(spot, cycle);
+        // A bin has so many steps.
+        let rate = WEEK_RATE * smaller(DAY_BINS as f32 * per_step, 1.0);
         let cut = self.coarse_spread;
-        *hour += rate * (off - *hour).clamp(-cut, cut);
+        let aside = off - self.week[bin];
+        self.week[bin] += rate * smaller(larger(aside, -cut), cut);
     }
 
-    pub(crate) fn predict(&self, ahead: usize, said: &mut Predictions) {
+    /// The share of a deviation that is left after so many steps.
+    pub(crate) fn left(ahead: usize) -> f32 {
+        exp_below_one(LN_PERSIST * ahead as f32)
+    }
+
+    #[inline]
+    pub(crate) fn predict(&self, ahead: usize, left: f32, said: &mut Predictions) {
         if let Some(mean) = self.mean_of_cycles(ahead) {
             said[index::CYCLE] = mean;
         }
-        let Some(season) = self.season.filter(|season| self.next >= *season as u64) else {
+        let known = |cycle: &Cycle| self.next >= cycle.season() as u64;
+        let Some(cycle) = self.season.filter(known) else {
             for k in index::OF_SEASON {
                 said[k] = said[index::SLOW];
             }
             return;
         };
-        let step = self.next - 1 + ahead as u64;
-        let phase = (step % season as u64) as usize;
-        let left = power(PERSIST, ahead) * self.correction;
-        let (profile, smooth) = (self.profile[phase], self.slow + self.smooth(phase, season));
-        let week = self.week.get(week_bin(step, season)).copied().unwrap_or_default();
-        said[index::SEASONAL_NAIVE] = self.cycle_ago(ahead, season, 1);
+        let spot = cycle.at(ahead);
+        let left = left * self.correction;
+        let (profile, smooth) = (self.profile[spot.phase], self.slow + self.smooth(spot, cycle));
+        let week = self.week.get(week_bin(spot, cycle)).copied().unwrap_or_default();
+        said[index::SEASONAL_NAIVE] = self.cycle_ago(ahead, cycle.season(), 1);
         said[index::PROFILE] = self.slow + profile + left;
         said[index::WINTERS] = self.fast + profile;
         said[index::SMOOTH] = smooth + self.middle + left;
@@ -246,35 +290,59 @@ impl Seasonal {
     }
 
     /// What was so many cycles before the step `ahead` (one is the latest that is known).
+    #[inline]
     fn cycle_ago(&self, ahead: usize, season: usize, cycles: usize) -> f32 {
-        self.back(((ahead - 1) / season + cycles) * season + 1 - ahead)
+        let passed = if ahead <= season { 0 } else { (ahead - 1) / season };
+        self.back((passed + cycles) * season + 1 - ahead)
     }
 
     /// The mean of up to four cycles at the phase of the step `ahead`, in the season besides, else
     /// in the season where several of its cycles are remembered.
+    #[inline]
     fn mean_of_cycles(&self, ahead: usize) -> Option<f32> {
-        let repeated = self.season.filter(|season| 2 * season <= self.ring.len());
-        let season = self.cycle.or(repeated)?;
-        let known = self.next.min(self.ring.len() as u64) as usize;
-        let cycles = (known / season).min(4);
-        let sum: f32 = (1..=cycles).map(|k| self.cycle_ago(ahead, season, k)).sum();
+        let repeated = || self.season().filter(|season| 2 * season <= self.longest());
+        let season = self.cycle.or_else(repeated)?;
+        let known = self.next.min(self.longest() as u64) as usize;
+        let (mut sum, mut cycles) = (0.0, 0);
+        while cycles < 4 && (cycles + 1) * season <= known {
+            cycles += 1;
+            sum += self.cycle_ago(ahead, season, cycles);
+        }
         (cycles > 0).then(|| sum / cycles as f32)
     }
 
     /// The coarse profile, by straight lines between the middles of its bins.
-    fn smooth(&self, phase: usize, season: usize) -> f32 {
-        let bins = COARSE.min(season);
-        if bins == season {
-            return self.coarse[phase];
+    #[inline]
+    fn smooth(&self, spot: Spot, cycle: Cycle) -> f32 {
+        let season = cycle.season();
+        if season <= COARSE {
+            return self.coarse[spot.phase];
         }
-        let at = (phase as f32 + 0.5) * bins as f32 / season as f32 - 0.5 + bins as f32;
-        let low = at as usize;
-        let part = at - low as f32;
-        (1.0 - part) * self.coarse[low % bins] + part * self.coarse[(low + 1) % bins]
+        // In halves of a bin: which one the step's middle is in, and how far.
+        let bin = cycle.part_of(spot.phase, COARSE);
+        let within = (spot.phase * COARSE - bin * season) as f32 + 0.5 * COARSE as f32;
+        let part = within / season as f32 - 0.5;
+        let (low, part) = if part < 0.0 { (bin + COARSE - 1, part + 1.0) } else { (bin, part) };
+        let low = if low >= COARSE { low - COARSE } else { low };
+        let high = if low + 1 == COARSE { 0 } else { low + 1 };
+        let (low, high) = (self.coarse[low], self.coarse[high]);
+        low + part * (high - low)
     }
 }
 
-fn week_bin(step: u64, season: usize) -> usize {
-    let week = 7 * season as u64;
-    ((step % week) * WEEK_BINS as u64 / week) as usize
+/// The share of the latest in a mean of `rounds`: of about the last hundred at most.
+#[inline]
+fn recent(rounds: f32) -> f32 {
+    if rounds >= 100.0 { 0.01 } else { 1.0 / rounds }
+}
+
+/// The share of a new cycle in the profile, after so many cycles.
+#[inline]
+fn profile_rate(cycles: f32) -> f32 {
+    if cycles >= 13.0 { PROFILE } else { larger(1.0 / (cycles.floor() + 1.0), PROFILE) }
+}
+
+#[inline]
+fn week_bin(spot: Spot, cycle: Cycle) -> usize {
+    DAY_BINS * spot.day + cycle.part_of(spot.phase, DAY_BINS)
 }

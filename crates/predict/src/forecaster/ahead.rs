@@ -3,9 +3,11 @@
 use plimsoll_core_types::{Quantiles, Ratio, Reason};
 
 use crate::config::SeasonSpec;
+use crate::experts::Reach;
 use crate::gate::LARGEST;
 use crate::interval::COUNT as LEVELS;
 use crate::node::NODES;
+use crate::num::ln_near;
 use crate::recommend::{Advice, Cost, Declined};
 
 use super::Forecaster;
@@ -20,10 +22,13 @@ impl Forecaster {
         let (center, offsets) = self.said_of(steps);
         // A finite bound, so that nothing that is said can be infinite.
         let mut least = self.config.floor.unwrap_or(-2.0 * LARGEST);
-        let values = offsets.map(|offset| {
-            least = least.max((origin + f64::from(center + offset)).min(2.0 * LARGEST));
-            least
-        });
+        let mut values = [0.0; LEVELS];
+        for (value, offset) in values.iter_mut().zip(offsets) {
+            let said = origin + f64::from(center + offset);
+            // Levels may cross where one has just moved; a distribution's do not fall.
+            least = if said > least { said } else { least };
+            *value = if least < 2.0 * LARGEST { least } else { 2.0 * LARGEST };
+        }
         Quantiles::new(values).ok()
     }
 
@@ -87,7 +92,9 @@ impl Forecaster {
     /// What is expected `ahead` steps after the last one, relative to the origin.
     pub(super) fn center(&self, ahead: usize) -> f32 {
         let (low, high, part) = self.bracket(ahead);
-        let mut said = self.experts.predict(ahead);
+        let near = &self.nodes[low];
+        let reach = if near.ahead() == ahead { near.reach } else { Reach::new(ahead) };
+        let mut said = self.experts.predict(reach);
         let mut given = |place: usize| {
             let mixed = self.nodes[place].mixed(&mut said);
             self.nodes[place].given(mixed, &said)
@@ -111,15 +118,15 @@ impl Forecaster {
 
     /// The nodes around a horizon, and how far it is from the first to the second, by logarithm.
     fn bracket(&self, ahead: usize) -> (usize, usize, f32) {
-        let above = self.nodes.partition_point(|node| node.ahead < ahead);
+        let above = self.nodes.partition_point(|node| node.ahead() < ahead);
         if above == NODES {
             return (NODES - 1, NODES - 1, 0.0);
         }
-        if above == 0 || self.nodes[above].ahead == ahead {
+        if above == 0 || self.nodes[above].ahead() == ahead {
             return (above, above, 0.0);
         }
-        let (low, high) = (self.nodes[above - 1].ahead as f32, self.nodes[above].ahead as f32);
-        (above - 1, above, (ahead as f32 / low).ln() / (high / low).ln())
+        let (low, high) = (self.nodes[above - 1].ahead() as f32, self.nodes[above].ahead() as f32);
+        (above - 1, above, ln_near(ahead as f32 / low) / ln_near(high / low))
     }
 
     /// True when the season is looked for rather than given.

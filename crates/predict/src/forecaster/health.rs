@@ -77,7 +77,7 @@ impl Forecaster {
     pub fn skill(&self) -> impl Iterator<Item = Skill> {
         self.nodes.iter().filter_map(|node| {
             Some(Skill {
-                ahead: node.ahead,
+                ahead: node.ahead(),
                 scored: u64::from(node.losses.scored),
                 to_naive: node.losses.relative()?,
                 to_seasonal: node.losses.relative_to_seasonal()?,
@@ -95,12 +95,12 @@ impl Forecaster {
     ///
     /// When it does not, or too little was seen to tell.
     pub fn forecastable(&self, steps: usize) -> Result<(), Declined> {
-        let node = self.nodes.iter().find(|node| node.ahead >= steps);
+        let node = self.nodes.iter().find(|node| node.ahead() >= steps);
         let node = node.unwrap_or(&self.nodes[self.nodes.len() - 1]);
         let needed = (SCORED as u32).min(NEEDED * 2);
         if node.losses.scored < needed {
             let seen = usize::try_from(self.seen).unwrap_or(usize::MAX);
-            let needed = seen.max(node.ahead) + 1;
+            let needed = seen.max(node.ahead()) + 1;
             return Err(Declined::TooFewSamples { seen, needed });
         }
         let to_naive = node.losses.relative().unwrap_or(1.0);
@@ -120,7 +120,7 @@ impl Forecaster {
     pub fn weights(&self) -> impl Iterator<Item = (usize, [(&'static str, f32); COUNT])> {
         self.nodes.iter().map(|node| {
             let weights = node.weights();
-            (node.ahead, std::array::from_fn(|k| (index::NAMES[k], weights[k])))
+            (node.ahead(), std::array::from_fn(|k| (index::NAMES[k], weights[k])))
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::experts::Experts;
 use crate::gate::{Grid, Intake, LARGEST, Outage, Place};
 use crate::node::{NODES, Node};
 use crate::season::SeasonFinder;
-use crate::spread::Spread;
+use crate::spread::{self, Spread};
 
 pub use health::Skill;
 pub use state::{STATE_VERSION, SavedForecaster, StateError};
@@ -44,6 +44,8 @@ pub use state::{STATE_VERSION, SavedForecaster, StateError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+// What these derive is private, and checked by what `state` offers.
+#[serde(remote = "Self")]
 pub struct Forecaster {
     config: ForecasterConfig,
     grid: Grid,
@@ -84,7 +86,7 @@ impl Forecaster {
             SeasonSpec::None => (None, None),
         };
         let week = season.is_some() && season == day;
-        let scale = season.unwrap_or(config.max_season.min(season::UNKNOWN));
+        let scale = season.unwrap_or_else(|| season::scale(&config));
         let ahead = season::horizons(scale);
         Ok(Self {
             config,
@@ -168,16 +170,15 @@ impl Forecaster {
         }
         let filled = value.unwrap_or_else(|| self.center(1));
         if self.config.season == SeasonSpec::Auto {
-            let (ring, oldest) = self.experts.seasonal.ring();
-            self.finder.learn(filled, ring, oldest);
+            self.finder.learn(filled);
         }
         self.experts.learn(value, filled);
         self.find_season();
         for k in 0..NODES {
             if self.nodes[k].is_due(self.step) {
-                let ahead = self.nodes[k].ahead;
-                let mut said = self.experts.predict(ahead);
-                let factor = self.factor(ahead);
+                let reach = self.nodes[k].reach;
+                let mut said = self.experts.predict(reach);
+                let factor = self.factor(reach.ahead);
                 self.nodes[k].register(self.step, &mut said, factor);
             }
         }
@@ -186,17 +187,18 @@ impl Forecaster {
 
     /// Scores what was said of this step.
     fn settle(&mut self, value: f32) {
-        let season = self.experts.seasonal.season();
-        let phase = season.map(|season| ((self.step % season as u64) as usize, season));
-        let factor = phase.map_or(1.0, |(phase, season)| self.spread.factor(phase, season));
-        let (mut nearer, mut changed) = (None, false);
-        for (place, node) in self.nodes.iter_mut().enumerate() {
-            let outcome = node.settle(self.step, value, factor, nearer.as_ref());
-            nearer = node.is_far().then(|| *node.weights());
+        let cycle = self.experts.seasonal.cycle();
+        let bin = cycle.map(|cycle| spread::bin(cycle, cycle.at(1)));
+        let factor = bin.map_or(1.0, |bin| self.spread.factor(bin));
+        let mut changed = false;
+        for place in 0..NODES {
+            let (nearer, farther) = self.nodes.split_at_mut(place);
+            let nearer = nearer.last().filter(|node| node.is_far()).map(Node::weights);
+            let outcome = farther[0].settle(self.step, value, factor, nearer);
             let Some(outcome) = outcome.filter(|outcome| outcome.usual > 0.0) else { continue };
             let normal = outcome.error / outcome.usual;
-            if let Some((phase, season)) = phase {
-                self.spread.learn(phase, season, normal.abs());
+            if let Some(bin) = bin {
+                self.spread.learn(bin, normal.abs());
             }
             if place == NODES - 2 {
                 changed = self.drift.learn(normal, ALARM);
@@ -210,9 +212,8 @@ impl Forecaster {
 
     /// How many times the usual an error `ahead` of the last step is expected to be.
     fn factor(&self, ahead: usize) -> f32 {
-        let Some(season) = self.experts.seasonal.season() else { return 1.0 };
-        let step = self.experts.seasonal.next_step() + ahead as u64 - 1;
-        self.spread.factor((step % season as u64) as usize, season)
+        let cycle = self.experts.seasonal.cycle();
+        cycle.map_or(1.0, |cycle| self.spread.factor(spread::bin(cycle, cycle.at(ahead))))
     }
 
     /// The size of its state, in bytes, on the stack and on the heap; it never grows.

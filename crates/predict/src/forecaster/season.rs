@@ -2,25 +2,29 @@
 
 use crate::config::{ForecasterConfig, SeasonSpec};
 use crate::node::NODES;
+use crate::season::BATCH;
 use crate::spread::Spread;
 
 use super::Forecaster;
 
 /// A day, in nanoseconds.
 const DAY: u128 = 86_400 * 1_000_000_000;
-/// A season is looked for at each so manyth step: often as long as little is known, which is when
-/// it matters.
-const LOOK_EVERY: u64 = 8;
+/// A season is looked for at each so manyth step, a multiple of [`BATCH`]; at each batch as long as
+/// little is known, which is when it matters.
 const LOOK_LATER: u64 = 64;
 /// Little is known up to this step.
 const YOUNG: u64 = 768;
 /// The season that horizons are set for as long as none is known.
-pub(super) const UNKNOWN: usize = 144;
+const UNKNOWN: usize = 144;
 
 impl Forecaster {
     pub(super) fn find_season(&mut self) {
-        let every = if self.step < YOUNG { LOOK_EVERY } else { LOOK_LATER };
-        if self.config.season != SeasonSpec::Auto || !self.step.is_multiple_of(every) {
+        if self.config.season != SeasonSpec::Auto || !self.step.is_multiple_of(BATCH as u64) {
+            return;
+        }
+        let (ring, oldest) = self.experts.seasonal.ring();
+        self.finder.correlate(ring, oldest);
+        if self.step >= YOUNG && !self.step.is_multiple_of(LOOK_LATER) {
             return;
         }
         let found = self.finder.find();
@@ -39,7 +43,7 @@ impl Forecaster {
         self.experts.seasonal.set_season(found);
         self.spread = Spread::new();
         for (place, ahead) in horizons(found).into_iter().enumerate() {
-            if self.nodes[place].ahead == ahead {
+            if self.nodes[place].ahead() == ahead {
                 self.nodes[place].doubt();
             } else {
                 self.nodes[place].move_to(place, ahead);
@@ -59,8 +63,13 @@ impl Forecaster {
 
     /// The horizons for which weights and tails are learnt, in steps.
     pub fn tracked(&self) -> [usize; NODES] {
-        std::array::from_fn(|place| self.nodes[place].ahead)
+        std::array::from_fn(|place| self.nodes[place].ahead())
     }
+}
+
+/// What horizons are set for as long as no season is known.
+pub(super) fn scale(config: &ForecasterConfig) -> usize {
+    config.max_season.min(UNKNOWN)
 }
 
 /// A day in steps, where it is a season that fits.

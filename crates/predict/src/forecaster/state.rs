@@ -3,11 +3,14 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Forecaster;
+use crate::check::{Checked, ensure};
+use crate::gate::LARGEST;
+
+use super::{ALARM, Forecaster, LAST_STEP, season};
 
 /// The version of the state that [`SavedForecaster`] writes. State of another version is refused,
 /// and the series is learnt anew.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// A forecaster's state with its version, to be kept and read back in any format of serde.
 ///
@@ -34,10 +37,10 @@ pub enum StateError {
         /// The version that was found.
         found: u32,
     },
-    /// It does not fit together: it was cut or changed.
-    #[error("the state does not fit together: {what}")]
+    /// A field holds what it can't: the state was cut, changed or made up.
+    #[error("the state is damaged: {what} is out of range, or does not fit the rest")]
     Damaged {
-        /// What does not fit.
+        /// Which field.
         what: &'static str,
     },
 }
@@ -66,40 +69,50 @@ impl<'de> Deserialize<'de> for SavedForecaster {
         if read.version != STATE_VERSION {
             return Err(D::Error::custom(StateError::Version { found: read.version }));
         }
-        let state = read.state.ok_or_else(|| D::Error::missing_field("state"))?;
-        state.check().map_err(D::Error::custom)?;
-        Ok(Self(state))
+        read.state.map(Self).ok_or_else(|| D::Error::missing_field("state"))
+    }
+}
+
+impl Serialize for Forecaster {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Forecaster {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let state = Self::deserialize(deserializer)?;
+        let damaged = |what| D::Error::custom(StateError::Damaged { what });
+        state.check().map_err(damaged)?;
+        Ok(state)
     }
 }
 
 impl Forecaster {
-    /// Checks what indexing relies on, so that damaged state is an error and never a panic.
-    fn check(&self) -> Result<(), StateError> {
-        let damaged = |what| Err(StateError::Damaged { what });
-        if self.config.check().is_err() {
-            return damaged("config");
-        }
-        let fresh = Self::new(self.config).map_err(|_| StateError::Damaged { what: "config" })?;
-        if !self.experts.seasonal.fits(&fresh.experts.seasonal) {
-            return damaged("profiles");
-        }
-        if !self.finder.fits(&fresh.finder) {
-            return damaged("autocorrelation");
-        }
-        let rises = self.nodes.windows(2).all(|pair| pair[0].ahead < pair[1].ahead);
-        if !rises || !self.nodes.iter().zip(&fresh.nodes).all(|(node, fresh)| node.fits(fresh)) {
-            return damaged("horizons");
-        }
-        if self.step != self.experts.seasonal.next_step() || !self.outlives() {
-            return damaged("numbers");
+    /// Checks every field, so that damaged state is an error, and never a panic or nonsense.
+    fn check(&self) -> Checked {
+        self.config.check().map_err(|_| "config")?;
+        let fresh = Self::new(self.config).map_err(|_| "config")?;
+        let seasonal = &self.experts.seasonal;
+        ensure("step", self.step == seasonal.next_step() && self.step <= 2 * LAST_STEP)?;
+        ensure("seen", self.seen <= self.step)?;
+        ensure("drifted", self.drifted.is_none_or(|at| at <= self.step))?;
+        let known = |season: usize| (2..=self.config.max_season).contains(&season);
+        ensure("found", self.found.is_none_or(known))?;
+        let plausible = |origin: f64| (-LARGEST..=LARGEST).contains(&origin);
+        ensure("origin", self.origin.map_or(self.step == 0, plausible))?;
+        self.grid.check(&fresh.grid)?;
+        self.outage.check()?;
+        self.experts.levels.check()?;
+        seasonal.check(&fresh.experts.seasonal)?;
+        self.finder.check(&fresh.finder, self.step)?;
+        self.spread.check()?;
+        self.drift.check(ALARM)?;
+        let scale = seasonal.season().unwrap_or_else(|| season::scale(&self.config));
+        let horizons = season::horizons(scale);
+        for (place, (node, ahead)) in self.nodes.iter().zip(horizons).enumerate() {
+            node.check(place, ahead)?;
         }
         Ok(())
-    }
-
-    /// Whether what it says is finite, which it is unless its numbers were tampered with.
-    fn outlives(&self) -> bool {
-        let origin = self.origin.is_none_or(f64::is_finite);
-        let finite = |ahead: &usize| self.center(*ahead).is_finite();
-        origin && self.tracked().iter().all(finite)
     }
 }

@@ -1,7 +1,7 @@
 //! What a forecaster says of itself, of gaps, outages, shifts and bursts.
 
 use plimsoll_core_types::ForecastHealth;
-use plimsoll_predict::{Forecaster, ForecasterConfig, SavedForecaster};
+use plimsoll_predict::{Forecaster, ForecasterConfig, STATE_VERSION, SavedForecaster};
 
 use plimsoll_predict::{Cost, Declined, Intake};
 
@@ -110,7 +110,8 @@ fn state_goes_on_after_a_restart_as_if_there_had_been_none() {
         through.observe(minute(step), Some(*value));
         assert_eq!(back.forecast(7), through.forecast(7));
     }
-    let other = text.replacen("\"version\":2", "\"version\":1", 1);
+    let version = format!("\"version\":{STATE_VERSION}");
+    let other = text.replacen(&version, "\"version\":1", 1);
     let refused = serde_json::from_str::<SavedForecaster>(&other).unwrap_err();
     assert!(refused.to_string().contains("version 1"), "{refused}");
 }

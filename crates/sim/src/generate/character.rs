@@ -15,6 +15,9 @@ pub struct Character {
     pub peak: f64,
     /// Variance over mean of the requests in ten seconds: 1 for requests at random.
     pub dispersion: f64,
+    /// The same in two minutes, about a straight line: how far a rate strays that is not known two
+    /// minutes ahead.
+    pub straying: f64,
     /// Which share of minutes nobody asks in.
     pub silent: f64,
     /// How much more is asked for in the second half than in the first, as a ratio.
@@ -43,6 +46,7 @@ impl Character {
             rate: mean / 10.0,
             peak: tens.iter().copied().fold(0.0, f64::max) / mean,
             dispersion: variance / mean,
+            straying: straying(&counts(requests, Duration::from_mins(2), end)),
             silent: minutes.iter().filter(|n| **n == 0.0).count() as f64 / minutes.len() as f64,
             growth: (requests.len() - first) as f64 / first.max(1) as f64,
             input: median(requests.iter().map(|request| request.input_tokens)),
@@ -62,6 +66,18 @@ fn counts(requests: &[TraceRequest], window: Duration, end: Duration) -> Vec<f64
         }
     }
     counts
+}
+
+/// Variance over mean about the straight line of least squares.
+fn straying(counts: &[f64]) -> f64 {
+    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
+    let middle = (counts.len().max(1) - 1) as f64 / 2.0;
+    let placed = || counts.iter().enumerate().map(|(place, count)| (place as f64 - middle, count));
+    let spread: f64 = placed().map(|(place, _)| place * place).sum();
+    let rise: f64 = placed().map(|(place, count)| place * count).sum();
+    let slope = if spread > 0.0 { rise / spread } else { 0.0 };
+    let off = |(place, count): (f64, &f64)| (count - mean - slope * place).powi(2);
+    placed().map(off).sum::<f64>() / counts.len().max(1) as f64 / mean.max(f64::MIN_POSITIVE)
 }
 
 fn median(values: impl Iterator<Item = u32>) -> f64 {

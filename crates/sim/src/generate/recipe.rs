@@ -54,6 +54,9 @@ pub struct Recipe {
     pub burst: Option<Burst>,
     /// The distribution of gaps.
     pub gaps: Gaps,
+    /// Requests come together each so often, as from a gateway that hands them on in batches, or from
+    /// a clock that ticks so slowly; zero for each at its own time.
+    pub batch: Duration,
     /// Tokens read.
     pub input: Tokens,
     /// Tokens written.
@@ -66,19 +69,28 @@ const DAY: f64 = 86_400.0;
 
 impl Recipe {
     /// Conversations: requests almost at random at a rate that grows slowly. Calibrated on the
-    /// Mooncake conversation trace.
+    /// Mooncake conversation trace, whose times are in steps of three seconds: what varies there
+    /// within ten seconds is mostly the steps, and minutes are as even as chance lets them be.
     pub const fn conversation() -> Self {
         Self {
             rate: 3.02,
             growth_per_hour: 0.25,
             day: 0.0,
-            noise: 0.08,
+            noise: 0.02,
             memory: Duration::from_secs(40),
             burst: None,
-            gaps: Gaps::Gamma { shape: 0.72 },
+            gaps: Gaps::Gamma { shape: 0.8 },
+            batch: Duration::from_secs(3),
             input: Tokens { median: 6909.0, sigma: 1.05, most: 131_072 },
             output: Tokens { median: 350.0, sigma: 0.75, most: 2000 },
         }
+    }
+
+    /// Conversations whose rate swings by a twelfth within a minute, which nothing announces: three
+    /// times as uneven over minutes as the trace that [`Self::conversation`] is calibrated on.
+    pub const fn restless_conversation() -> Self {
+        let gaps = Gaps::Gamma { shape: 0.72 };
+        Self { noise: 0.08, gaps, batch: Duration::ZERO, ..Self::conversation() }
     }
 
     /// Code completion by a few users: bursts after pauses, which nothing announces. Calibrated
@@ -92,6 +104,7 @@ impl Recipe {
             memory: Duration::from_secs(30),
             burst: Some(Burst { busy: Duration::from_secs(40), pause: Duration::from_secs(50) }),
             gaps: Gaps::Gamma { shape: 0.35 },
+            batch: Duration::ZERO,
             input: Tokens { median: 1469.0, sigma: 0.95, most: 7437 },
             output: Tokens { median: 13.0, sigma: 0.9, most: 1899 },
         }
@@ -108,6 +121,7 @@ impl Recipe {
             memory: Duration::from_mins(40),
             burst: None,
             gaps: Gaps::Gamma { shape: 0.2 },
+            batch: Duration::ZERO,
             input: Tokens { median: 900.0, sigma: 1.1, most: 32_768 },
             output: Tokens { median: 250.0, sigma: 0.9, most: 8192 },
         }
@@ -124,6 +138,7 @@ impl Recipe {
             memory: Duration::from_mins(10),
             burst: Some(Burst { busy: Duration::from_mins(4), pause: Duration::from_mins(12) }),
             gaps: Gaps::Exponential,
+            batch: Duration::ZERO,
             input: Tokens { median: 400.0, sigma: 1.0, most: 8192 },
             output: Tokens { median: 120.0, sigma: 0.8, most: 4096 },
         }
@@ -178,7 +193,7 @@ impl Recipe {
             while now > 0.0 && (length - from) * now >= left {
                 from += left / now;
                 left = self.gap(&mut gaps);
-                let at = Timestamp::from_secs_f64((step * STEP.as_secs()) as f64 + from);
+                let at = self.recorded((step * STEP.as_secs()) as f64 + from);
                 requests.push(TraceRequest {
                     at,
                     client,
@@ -189,6 +204,13 @@ impl Recipe {
             }
             left -= (length - from) * now;
         }
+    }
+
+    /// When a request that came after `seconds` is told to have come.
+    fn recorded(&self, seconds: f64) -> Timestamp {
+        let batch = self.batch.as_secs_f64();
+        let told = if batch > 0.0 { (seconds / batch).floor() * batch } else { seconds };
+        Timestamp::from_secs_f64(told)
     }
 
     fn gap(&self, random: &mut Random) -> f64 {

@@ -25,6 +25,7 @@
 //! # Ok::<(), plimsoll_sim::replay::ReplayError>(())
 //! ```
 
+mod parallel;
 #[cfg(feature = "plot")]
 mod plot;
 mod table;
@@ -35,6 +36,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use plimsoll_core_types::{Better, NameError, Row};
+use plimsoll_integration::PlanConfig;
 use plimsoll_predict::{ConfigError, Predictor, PredictorConfig};
 
 use crate::capacity::{
@@ -43,7 +45,7 @@ use crate::capacity::{
 };
 use crate::serving::{
     Clairvoyant, Host, HostOptions, LruByCount, Outcome, Plimsoll, Policy, PolicyError, RunError,
-    Scenario, ShortestKeepAlive,
+    SAMPLE_EVERY, Scenario, ShortestKeepAlive,
 };
 use crate::trace::Trace;
 
@@ -193,23 +195,53 @@ pub fn serving(trace: &Trace, options: &ReplayOptions) -> Result<Replay, ReplayE
     let all = || PolicyName::ALL.to_vec();
     let policies = if options.policies.is_empty() { all() } else { options.policies.clone() };
     let mut replay = Replay { rows: Vec::new(), notes: Vec::new(), points: BTreeMap::new(), pool };
-    for policy in &policies {
-        if let Some(outcome) = size_pool(*policy, &pool, &demand)? {
+    let host = Host::of(trace, &options.host);
+    let mut on_host = runs(&policies, &pool, &demand, &host);
+    let pooled = on_host.split_off(policies.len());
+    for (policy, run) in policies.iter().zip(pooled) {
+        if let Run::Pool(outcome) = run? {
             replay.add_pool(*policy, outcome);
         }
     }
-    let host = Host::of(trace, &options.host);
     if host.spread {
         let models = host.engines.len();
         let note = "the trace has one client; on the host its requests were spread over";
         replay.notes.push(format!("{note} {models} models by Zipf's law"));
     }
-    for policy in &policies {
-        if let Some((outcome, decisions)) = run_host(*policy, &host)? {
+    for (policy, run) in policies.iter().zip(on_host) {
+        if let Run::Host(outcome, decisions) = run? {
             replay.add_host(*policy, &host, &outcome, decisions);
         }
     }
     Ok(replay)
+}
+
+/// What came of a policy in a scenario.
+enum Run {
+    Pool(PoolOutcome),
+    /// With the number of decisions, where the policy counts them.
+    Host(Box<Outcome>, Option<usize>),
+    /// It has nothing to do there.
+    None,
+}
+
+/// Each policy on the host, which takes longest, and then each with the pool, side by side.
+fn runs(
+    policies: &[PolicyName],
+    pool: &PoolSpec,
+    demand: &Demand,
+    host: &Host,
+) -> Vec<Result<Run, ReplayError>> {
+    let scenarios = [true, false];
+    let jobs = scenarios.iter().flat_map(|on_host| policies.iter().map(|name| (*on_host, *name)));
+    parallel::all(&jobs.collect::<Vec<_>>(), |(on_host, policy)| {
+        Ok(if *on_host {
+            let ran = run_host(*policy, host)?;
+            ran.map_or(Run::None, |(outcome, decisions)| Run::Host(Box::new(outcome), decisions))
+        } else {
+            size_pool(*policy, pool, demand)?.map_or(Run::None, Run::Pool)
+        })
+    })
 }
 
 /// A predictor for series with steps of `step`, which looks for a season of a day.
@@ -253,8 +285,9 @@ fn run_host(
     let run = |policy: &mut dyn Policy| scenario.run(policy).map(|out| Some((out, None)));
     Ok(match policy {
         PolicyName::Plimsoll => {
-            let predictor = Predictor::new(PredictorConfig::default())?;
-            let mut own = Plimsoll::new(host.config.limit, Some(predictor))?;
+            let plan = PlanConfig::new(host.config.limit);
+            let predictor = Predictor::new(looked_at(host, &plan))?;
+            let mut own = Plimsoll::with_plan(plan, Some(predictor))?;
             let outcome = scenario.run(&mut own)?;
             Some((outcome, Some(own.decisions())))
         }
@@ -264,6 +297,18 @@ fn run_host(
         PolicyName::Clairvoyant => run(&mut Clairvoyant::new(host.engines.len(), &host.jobs))?,
         PolicyName::StaticPeak | PolicyName::Vpa | PolicyName::Reactive => None,
     })
+}
+
+/// A predictor's defaults, without the horizons that are further than any plan for `host` looks.
+fn looked_at(host: &Host, plan: &PlanConfig) -> PredictorConfig {
+    let longest = host.engines.iter().map(|engine| engine.model.load_time).max();
+    // A plan looks as far as a load takes, and two samples more.
+    let furthest = plan.lookahead.max(longest.unwrap_or_default() + 2 * SAMPLE_EVERY);
+    let steps = furthest.as_nanos().div_ceil(SAMPLE_EVERY.as_nanos());
+    let mut config = PredictorConfig::default();
+    let nearer = config.horizons.iter().filter(|horizon| (**horizon as u128) < steps).count();
+    config.horizons.truncate(nearer + 1);
+    config
 }
 
 impl Replay {

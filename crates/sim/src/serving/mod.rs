@@ -28,6 +28,7 @@ pub use engine::{EngineSpec, Job, KvCache};
 pub use fault::{Fault, FaultKind, Phase};
 pub use host::{Host, HostOptions};
 pub use outcome::{Outcome, Recovery};
+pub(crate) use policy::SAMPLE_EVERY;
 pub use policy::{Clairvoyant, LruByBytes, LruByCount, Plimsoll, PolicyError, ShortestKeepAlive};
 use world::World;
 

@@ -90,7 +90,7 @@ fn made_up_traces_have_the_character_of_real_ones() {
     let check = |name: &str, recipe: Recipe| {
         let Some(real) = open(name) else { return };
         let real = Character::of(real.requests().unwrap()).unwrap();
-        let mut apart = [0.0; 7];
+        let mut apart = [0.0; 8];
         for seed in 0..9 {
             let made = recipe.requests(Duration::from_mins(58), seed);
             let made = Character::of(made.requests().unwrap()).unwrap();
@@ -98,6 +98,7 @@ fn made_up_traces_have_the_character_of_real_ones() {
                 (made.rate, real.rate),
                 (made.peak, real.peak),
                 (made.dispersion, real.dispersion),
+                (made.straying, real.straying),
                 (made.silent + 0.3, real.silent + 0.3),
                 (made.growth, real.growth),
                 (made.input, real.input),
@@ -108,9 +109,11 @@ fn made_up_traces_have_the_character_of_real_ones() {
             }
         }
         // In the mean over seeds, within a third of what is real, up or down.
-        let names = ["rate", "peak", "dispersion", "silent", "growth", "input", "output"];
-        // Where requests come in bursts, which half has more of them is chance.
-        let checked = |what: &str| what != "growth" || real.dispersion < 5.0;
+        let names =
+            ["rate", "peak", "dispersion", "straying", "silent", "growth", "input", "output"];
+        // Where requests come in bursts, which minutes or which half have more of them is chance.
+        let chance = |what: &str| matches!(what, "growth" | "straying");
+        let checked = |what: &str| !chance(what) || real.dispersion < 5.0;
         for (what, apart) in names.iter().zip(apart).filter(|(what, _)| checked(what)) {
             assert!(apart.abs() < 0.3, "{name}: {what} is off by {apart:.2}; real {real:?}");
         }

@@ -63,9 +63,27 @@ fn models_at_work_give_way_only_when_patience_ends() {
     let mut planner = planner();
     let fresh = waits(snapshot(at, engines()), "c", 250, at);
     assert!(evicted(&planner.plan(&fresh)).is_empty());
-    let later = at + Duration::from_millis(600);
-    let stale = waits(snapshot(later, engines()), "c", 250, at);
-    assert_eq!(evicted(&planner.plan(&stale)).len(), 1);
+    let after =
+        |millis| waits(snapshot(at + Duration::from_millis(millis), engines()), "c", 250, at);
+    // Four times as long as its own load.
+    assert!(evicted(&planner.plan(&after(1990))).is_empty());
+    assert_eq!(evicted(&planner.plan(&after(2000))).len(), 1);
+}
+
+#[test]
+fn an_idle_model_stays_for_a_quarter_of_what_its_return_costs_unless_patience_has_ended() {
+    let used = EngineSnapshot {
+        last_used: Some(second(10.0)),
+        load_time: Duration::from_secs(2),
+        ..resident("used", 450)
+    };
+    let at = |now, since| {
+        let engines = vec![used.clone(), stopped("c", 250)];
+        waits(snapshot(second(now), engines), "c", 250, second(since))
+    };
+    assert_eq!(evicted(&planner().plan(&at(10.4, 10.3))), [""; 0]);
+    assert_eq!(evicted(&planner().plan(&at(10.6, 10.3))), ["used"]);
+    assert_eq!(evicted(&planner().plan(&at(10.1, 8.0))), ["used"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::{ModelState, ModelView};
 pub use clairvoyant::Clairvoyant;
 pub use keep_alive::ShortestKeepAlive;
 pub use lru::{LruByBytes, LruByCount};
+pub(crate) use plimsoll::SAMPLE_EVERY;
 pub use plimsoll::{Plimsoll, PolicyError};
 
 /// What all models hold that are not stopped.

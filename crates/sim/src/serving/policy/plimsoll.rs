@@ -14,7 +14,7 @@ use plimsoll_pool::ledger::{Event, Ledger, LedgerConfig, LedgerConfigError, Outc
 use crate::serving::{Command, Happening, HostView, ModelState, ModelView, Policy};
 
 /// How often request rates are sampled for forecasts.
-const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// How many samples are kept.
 const HISTORY: usize = 512;
 /// How long a load ahead of its requests may wait for its room.
