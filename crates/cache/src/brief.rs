@@ -1,8 +1,8 @@
 //! A lock for work of some tens of nanoseconds: a look-up in a shard.
 //!
 //! A lock that can park its waiters needs an atomic exchange to be given back, as it has to learn
-//! whether somebody is parked; beside a look-up that exchange is a sixth of the cost, and it keeps
-//! the processor from beginning the next one meanwhile. This one is given back by a plain store.
+//! whether somebody is parked; beside a look-up that exchange is a good part of the cost, and it
+//! keeps the processor from beginning the next one meanwhile. This one is given back by a plain store.
 //! Who finds it taken spins for as long as a look-up takes, then lets others run, and at last
 //! sleeps, so that a holder that was preempted, or has a lower priority, or remakes a shard's lists,
 //! gets a processor.

@@ -237,10 +237,10 @@ impl<T> Core<T> {
             self.table.evicted.push(payload);
             return self.table.remove(place);
         }
-        let as_before = self.table.entry_weight(place) == weight;
-        let before = self.table.replace(place, weight, payload);
+        let reweighed = self.table.reweigh(place, weight);
+        let before = self.table.replace(place, payload);
         self.used(place);
-        if !as_before {
+        if reweighed {
             self.rules.settle(&mut self.table);
         }
         before

@@ -7,6 +7,7 @@
 //! may come and go in groups, or exclude each other: see [`Groups`].
 
 mod groups;
+mod units;
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use plimsoll_core_types::{GiveUp, ModelId, Ratio, ResourceVector};
 use serde::{Deserialize, Serialize};
 
-pub use groups::{Group, GroupError, GroupKind, Groups, choose_victims_for};
+pub use groups::{Group, GroupError, GroupKind, Groups};
+pub use units::choose_victims_for;
 
 /// A resident model that may have to give way.
 #[derive(Clone, Debug, PartialEq)]

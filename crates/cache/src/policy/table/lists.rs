@@ -1,10 +1,10 @@
 //! The lists in which a table's entries stand, and how entries leave them.
 
-use super::{FRONT_PART, ListId, NONE, Place, Table};
+use super::{FRONT_PART, Link, ListId, NONE, Place, Table};
 
 impl<T> Table<T> {
     pub(in crate::policy) fn list_of(&self, place: Place) -> ListId {
-        ListId::from(self.node(place).list)
+        ListId::from(self.link(place).list)
     }
 
     pub(in crate::policy) fn list_len(&self, list: ListId) -> usize {
@@ -22,7 +22,7 @@ impl<T> Table<T> {
 
     /// The one before `place`, nearer the front of its list.
     pub(in crate::policy) fn toward_front(&self, place: Place) -> Option<Place> {
-        some(self.node(place).prev)
+        some(self.link(place).prev)
     }
 
     /// The places of `list`, from the front.
@@ -30,7 +30,7 @@ impl<T> Table<T> {
         let mut next = some(self.lists[list].front);
         std::iter::from_fn(move || {
             let place = next?;
-            next = some(self.node(place).next);
+            next = some(self.link(place).next);
             Some(place)
         })
     }
@@ -43,9 +43,8 @@ impl<T> Table<T> {
     /// Notes a use of an entry in a list that is ordered by use.
     #[inline]
     pub(in crate::policy) fn refresh(&mut self, list: ListId, place: Place) {
-        let node = self.node(place);
-        let age = self.now().wrapping_sub(node.stamp);
-        if usize::from(node.list) != list || age > self.lists[list].len / FRONT_PART {
+        let age = self.now().wrapping_sub(self.stamp(place));
+        if self.list_of(place) != list || age > self.lists[list].len / FRONT_PART {
             self.move_to_front(list, place);
             self.restamp(place);
         }
@@ -73,10 +72,9 @@ impl<T> Table<T> {
     /// Gives an entry up, and remembers its key at the front of `list`.
     pub(in crate::policy) fn evict_to(&mut self, list: ListId, place: Place) {
         self.hand_over_uses(place);
-        let node = &mut self.nodes[place.0 as usize];
-        if let Some(payload) = node.take() {
+        if let Some(payload) = self.nodes[place.0 as usize].take() {
             self.len -= 1;
-            self.weight -= u64::from(node.weight);
+            self.weight -= u64::from(self.entry_weight(place));
             self.evicted.push(payload);
         }
         self.move_to_front(list, place);
@@ -102,13 +100,13 @@ impl<T> Table<T> {
 
     pub(super) fn link_front(&mut self, list: ListId, place: u32) {
         let front = self.lists[list].front;
-        let node = &mut self.nodes[place as usize];
-        (node.list, node.prev, node.next) = (list as u8, NONE, front);
-        let weight = u64::from(node.weight);
+        let link = &mut self.links[place as usize];
+        (link.list, link.prev, link.next) = (list as u8, NONE, front);
+        let weight = u64::from(link.weight);
         if front == NONE {
             self.lists[list].back = place;
         } else {
-            self.nodes[front as usize].prev = place;
+            self.links[front as usize].prev = place;
         }
         let list = &mut self.lists[list];
         list.front = place;
@@ -117,13 +115,12 @@ impl<T> Table<T> {
     }
 
     pub(super) fn unlink(&mut self, place: u32) {
-        let node = &self.nodes[place as usize];
-        let (prev, next, list, weight) = (node.prev, node.next, node.list, node.weight);
+        let Link { prev, next, list, weight, .. } = self.links[place as usize];
         if prev != NONE {
-            self.nodes[prev as usize].next = next;
+            self.links[prev as usize].next = next;
         }
         if next != NONE {
-            self.nodes[next as usize].prev = prev;
+            self.links[next as usize].prev = prev;
         }
         let list = &mut self.lists[list as usize];
         if list.front == place {

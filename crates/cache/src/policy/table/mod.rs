@@ -2,24 +2,19 @@
 
 mod lists;
 mod node;
+mod uses;
 
 use hashbrown::HashTable;
 
 use super::sketch::Sketch;
 use crate::hash::spread;
-use node::{Known, Node};
+use node::{Link, Node};
 
 const NONE: u32 = u32::MAX;
 const LISTS: usize = 4;
 
 /// The list of nodes that are in none.
 const FREE: u8 = u8::MAX;
-
-/// Uses beyond this are not counted.
-const MOST_USES: u8 = 15;
-
-/// All frequencies are halved after so many accesses for each entry.
-const AGING: u64 = 10;
 
 /// A list is so many times longer than the part of its front in which an entry is left where it
 /// is when it is used: moving it would hardly change the order, and costs five writes.
@@ -45,14 +40,15 @@ const EMPTY: List = List { front: NONE, back: NONE, len: 0, weight: 0 };
 /// a sketch; each passes to the other when an entry comes and goes. So a hit touches no sketch, and
 /// whatever policy comes into force finds every frequency known.
 ///
-/// What every look-up reads stands first, so that it lies on the lines of the lock before it.
+/// What every look-up touches stands first: the clock that it advances is on the line of the lock
+/// before it, and the rest, which it only reads, on the next.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct Table<T> {
-    nodes: Vec<Node<T>>,
-    index: HashTable<u32>,
     /// Accesses so far.
     clock: u64,
+    nodes: Vec<Node<T>>,
+    index: HashTable<u32>,
     /// The clock at which frequencies are halved next.
     aging: u64,
     /// How many times they were halved.
@@ -60,10 +56,16 @@ pub(crate) struct Table<T> {
     /// How high a use may raise an entry's mark, where the policy in force does no more than that
     /// at a hit; else zero.
     pub(super) marks: u8,
-    lists: [List; LISTS],
-    capacity: u64,
+    /// Whether every entry and ghost so far weighed one, so that none need be asked.
+    ones: bool,
+    /// How many entries are resident.
     len: usize,
+    /// What they weigh.
     weight: u64,
+    capacity: u64,
+    /// As many as there are nodes.
+    links: Vec<Link>,
+    lists: [List; LISTS],
     free: Vec<u32>,
     /// How often keys without an entry are asked for.
     history: Sketch,
@@ -83,10 +85,12 @@ impl<T> Table<T> {
         Self {
             nodes: Vec::new(),
             index: HashTable::new(),
+            links: Vec::new(),
             clock: 0,
-            aging: AGING * history.entries(),
+            aging: uses::AGING * history.entries(),
             era: 0,
             marks: 0,
+            ones: true,
             lists: [EMPTY; LISTS],
             capacity,
             len: 0,
@@ -121,54 +125,18 @@ impl<T> Table<T> {
         self.weight
     }
 
-    /// One more access has begun.
-    #[inline]
-    pub(super) fn tick(&mut self) {
-        self.clock += 1;
-        if self.clock >= self.aging {
-            self.age();
-        }
-    }
-
-    #[cold]
-    fn age(&mut self) {
-        self.aging = self.clock + AGING * self.history.entries();
-        self.era = self.era.wrapping_add(1);
-        self.history.halve();
-    }
-
-    #[inline]
-    fn now(&self) -> u32 {
-        self.clock as u32
-    }
-
-    /// Notes that a key without an entry was asked for, and says how often it was of late.
-    pub(super) fn missed(&mut self, key: u64) -> u8 {
-        if self.len as u64 > self.history.entries() {
-            let before = self.history.entries();
-            self.history.grow();
-            self.aging += AGING * (self.history.entries() - before);
-        }
-        self.history.add(key);
-        self.history.estimate(key)
-    }
-
-    /// How often keys that have no entry were asked for of late.
-    pub(super) fn history(&self) -> &Sketch {
-        &self.history
-    }
-
-    /// How often the entry was used of late, 0 to 15.
-    #[inline]
-    pub(super) fn frequency(&self, place: Place) -> u8 {
-        let node = self.node(place);
-        node.uses >> self.era.wrapping_sub(node.era).min(7)
-    }
-
     #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<Place> {
-        let found = self.index.find(spread(key), |place| self.nodes[*place as usize].key == key);
+        let found = self.index.find(spread(key), |place| self.links[*place as usize].key == key);
         found.map(|place| Place(*place))
+    }
+
+    /// The resident entry of `key` whose payload is the one that `is_it` means. Touches no more
+    /// than that payload.
+    #[inline]
+    pub(crate) fn find_resident(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<Place> {
+        let holds = |place: &u32| self.nodes[*place as usize].payload().is_some_and(&is_it);
+        self.index.find(spread(key), holds).map(|place| Place(*place))
     }
 
     #[inline]
@@ -182,11 +150,11 @@ impl<T> Table<T> {
     }
 
     pub(super) fn key(&self, place: Place) -> u64 {
-        self.node(place).key
+        self.link(place).key
     }
 
     pub(crate) fn entry_weight(&self, place: Place) -> u32 {
-        self.node(place).weight
+        self.link(place).weight
     }
 
     pub(super) fn stamp(&self, place: Place) -> u32 {
@@ -210,40 +178,6 @@ impl<T> Table<T> {
         }
     }
 
-    /// Notes a use under a policy that only marks: counts it, raises the mark, and notes when.
-    ///
-    /// When an entry was used last is as good as random, and the processor would guess every other
-    /// branch on it wrong: whether anything is written is asked once. Entries that are used all the
-    /// time stay as they are, and their cache lines clean.
-    #[inline]
-    pub(super) fn mark_use(&mut self, place: Place) {
-        let (now, era, marks) = (self.now(), self.era, self.marks);
-        let front = (self.len / FRONT_PART as usize) as u32;
-        let node = &mut self.nodes[place.0 as usize];
-        let fresh = now.wrapping_sub(node.stamp) <= front;
-        if fresh && node.era == era && node.uses == MOST_USES && node.mark >= marks {
-            return;
-        }
-        let faded = u32::from(era.wrapping_sub(node.era)).min(7);
-        node.uses = ((u32::from(node.uses) >> faded) + 1).min(u32::from(MOST_USES)) as u8;
-        node.mark = (node.mark + 1).min(marks);
-        (node.era, node.stamp) = (era, now);
-    }
-
-    /// Counts a use of the entry.
-    #[inline]
-    pub(super) fn count_use(&mut self, place: Place) {
-        let era = self.era;
-        let node = &mut self.nodes[place.0 as usize];
-        if node.era != era {
-            node.uses >>= era.wrapping_sub(node.era).min(7);
-            node.era = era;
-        }
-        if node.uses < MOST_USES {
-            node.uses += 1;
-        }
-    }
-
     /// Adds a resident entry whose key is not in the table, and was asked for `uses` times of late.
     pub(super) fn push_front(
         &mut self,
@@ -255,17 +189,19 @@ impl<T> Table<T> {
     ) -> Place {
         self.len += 1;
         self.weight += u64::from(weight);
-        let known = Known { key, stamp: self.now(), weight, uses: uses.max(1), era: self.era };
-        let node = Node::new(known, payload);
+        self.ones &= weight == 1;
+        let node = Node::new(self.now(), uses.max(1), self.era, payload);
+        let link = Link::new(key, weight);
         let place = if let Some(place) = self.free.pop() {
-            self.nodes[place as usize] = node;
+            (self.nodes[place as usize], self.links[place as usize]) = (node, link);
             place
         } else {
             self.nodes.push(node);
+            self.links.push(link);
             (self.nodes.len() - 1) as u32
         };
-        let nodes = &self.nodes;
-        self.index.insert_unique(spread(key), place, |at| spread(nodes[*at as usize].key));
+        let links = &self.links;
+        self.index.insert_unique(spread(key), place, |at| spread(links[*at as usize].key));
         self.link_front(list, place);
         Place(place)
     }
@@ -274,32 +210,42 @@ impl<T> Table<T> {
     /// [revived](Self::revive) or [forgotten](Self::forget).
     pub(super) fn loosen(&mut self, place: Place) {
         self.unlink(place.0);
-        self.nodes[place.0 as usize].list = FREE;
+        self.links[place.0 as usize].list = FREE;
     }
 
     /// Makes a loose ghost resident, as [`push_front`](Self::push_front) does with a new key.
     pub(super) fn revive(&mut self, list: ListId, place: Place, weight: u32, uses: u8, payload: T) {
         self.len += 1;
         self.weight += u64::from(weight);
+        self.ones &= weight == 1;
         let (stamp, era) = (self.now(), self.era);
         let node = &mut self.nodes[place.0 as usize];
-        (node.stamp, node.weight) = (stamp, weight);
-        (node.mark, node.uses, node.era) = (0, uses.max(1), era);
+        (node.stamp, node.mark, node.uses, node.era) = (stamp, 0, uses.max(1), era);
         node.put(payload);
+        self.links[place.0 as usize].weight = weight;
         self.link_front(list, place.0);
     }
 
-    /// Puts another payload and weight in the place of a resident entry's.
-    pub(super) fn replace(&mut self, place: Place, weight: u32, payload: T) -> Option<T> {
-        let node = &mut self.nodes[place.0 as usize];
-        let before = std::mem::replace(&mut node.weight, weight);
-        if before != weight {
-            let (before, after) = (u64::from(before), u64::from(weight));
-            let list = &mut self.lists[usize::from(node.list)];
-            list.weight = list.weight - before + after;
-            self.weight = self.weight - before + after;
+    /// Gives an entry another weight; false where it is the same.
+    #[inline]
+    pub(super) fn reweigh(&mut self, place: Place, weight: u32) -> bool {
+        if self.ones && weight == 1 {
+            return false;
         }
-        node.put(payload)
+        let link = &mut self.links[place.0 as usize];
+        let (before, after) = (u64::from(link.weight), u64::from(weight));
+        link.weight = weight;
+        let list = &mut self.lists[usize::from(link.list)];
+        list.weight = list.weight - before + after;
+        self.weight = self.weight - before + after;
+        self.ones = false;
+        before != after
+    }
+
+    /// Puts another payload in the place of a resident entry's.
+    #[inline]
+    pub(super) fn replace(&mut self, place: Place, payload: T) -> Option<T> {
+        self.nodes[place.0 as usize].put(payload)
     }
 
     /// Takes an entry or ghost out.
@@ -310,10 +256,10 @@ impl<T> Table<T> {
 
     /// Takes out what is in no list.
     pub(super) fn forget(&mut self, place: Place) -> Option<T> {
-        let node = &mut self.nodes[place.0 as usize];
-        let (key, weight) = (node.key, node.weight);
-        let payload = node.take();
-        node.list = FREE;
+        let link = &mut self.links[place.0 as usize];
+        link.list = FREE;
+        let (key, weight) = (link.key, link.weight);
+        let payload = self.nodes[place.0 as usize].take();
         if payload.is_some() {
             self.len -= 1;
             self.weight -= u64::from(weight);
@@ -337,10 +283,10 @@ impl<T> Table<T> {
         self.lists = [EMPTY; LISTS];
         let (now, era) = (self.now(), self.era);
         let mut all = Vec::with_capacity(self.nodes.len() - self.free.len());
-        for (at, node) in self.nodes.iter_mut().enumerate() {
-            if node.list != FREE {
+        for (at, (node, link)) in self.nodes.iter_mut().zip(&mut self.links).enumerate() {
+            if link.list != FREE {
                 node.uses >>= era.wrapping_sub(node.era).min(7);
-                (node.era, node.list, node.mark) = (era, FREE, 0);
+                (node.era, node.mark, link.list) = (era, 0, FREE);
                 all.push(Place(at as u32));
             }
         }
@@ -360,6 +306,11 @@ impl<T> Table<T> {
     #[inline]
     fn node(&self, place: Place) -> &Node<T> {
         &self.nodes[place.0 as usize]
+    }
+
+    #[inline]
+    fn link(&self, place: Place) -> &Link {
+        &self.links[place.0 as usize]
     }
 }
 
