@@ -8,7 +8,7 @@ use crate::interval::{Pace, Tails};
 use crate::lanes::{self, Brief, Four, array, twelve};
 use crate::mix::{Against, Mix};
 use crate::num::each;
-use crate::score::{Losses, Shadow};
+use crate::score::{self, Losses, Shadow};
 use crate::stack::Stack;
 
 /// How many horizons are tracked.
@@ -266,7 +266,8 @@ impl Node {
         let (said, point, (low, high)) = (slot.said(), slot.point, slot.ends());
         let error = truth - slot.given(&said);
         let usual = self.tails.scale();
-        self.losses.learn(truth, point, &said);
+        let bounds = if self.far { score::FAR } else { score::NEAR };
+        self.losses.learn(truth, point, &said, bounds);
         let against = if self.far { Against::Expert } else { Against::Combination };
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
         if step < YOUNG || one_of(self.fitted, step) {
