@@ -10,7 +10,7 @@ use plimsoll_bench::criterion::Criterion;
 use plimsoll_bench::{Better, Contender, OWN, Row, contest, criterion, emit, goal, size, wanted};
 use plimsoll_bench_predict::{DecayingHistogram, Ewma};
 use plimsoll_core_types::Timestamp;
-use plimsoll_predict::{Forecaster, ForecasterConfig};
+use plimsoll_predict::{Forecaster, ForecasterConfig, SeasonSpec};
 
 const STEP_SECONDS: u64 = 300;
 const SEASON: usize = 288;
@@ -28,6 +28,9 @@ fn main() {
     if wanted("predict.update_to_floor") {
         update_to_floor();
     }
+    if wanted("predict.update_part") {
+        update_parts();
+    }
 }
 
 /// A day, a slow drift, and noise that no expert can learn by heart.
@@ -43,7 +46,12 @@ fn moment(step: u64) -> Timestamp {
 
 /// One that has seen all there is, and the step that comes next.
 fn grown() -> (Forecaster, u64) {
-    let config = ForecasterConfig::new(Duration::from_secs(STEP_SECONDS));
+    grown_with(SeasonSpec::Auto)
+}
+
+fn grown_with(season: SeasonSpec) -> (Forecaster, u64) {
+    let mut config = ForecasterConfig::new(Duration::from_secs(STEP_SECONDS));
+    config.season = season;
     let mut forecaster = Forecaster::new(config).expect("within bounds");
     for step in 1..=KNOWN {
         forecaster.observe(moment(step), Some(value(step)));
@@ -177,4 +185,37 @@ fn update_to_floor() {
     let mut row = Row::new("predict.update_to_floor", median, "times", Better::Lower);
     row.goal = Some(120.0);
     emit(&row);
+}
+
+/// Where the time of an update goes: it is measured without its parts, turn by turn, and what each
+/// took is the difference.
+fn update_parts() {
+    let values: Vec<f64> = (1..=KNOWN).map(value).collect();
+    let update = |season: SeasonSpec, measured: bool| {
+        let (mut forecaster, mut step) = grown_with(season);
+        let values = &values;
+        move || {
+            fastest(|| {
+                let value = values[step as usize % values.len()];
+                forecaster.observe(moment(step), measured.then_some(black_box(value)));
+                step += 1;
+            })
+        }
+    };
+    let mut contenders: [Contender<'_>; 3] = [
+        ("whole", Box::new(update(SeasonSpec::Auto, true))),
+        ("season-known", Box::new(update(SeasonSpec::Steps(SEASON), true))),
+        ("nothing-measured", Box::new(update(SeasonSpec::Steps(SEASON), false))),
+    ];
+    let figures = contest(size(9, 1), &mut contenders);
+    let least = |place: usize| figures[place].iter().copied().fold(f64::INFINITY, f64::min);
+    let (whole, known, silent) = (least(0), least(1), least(2));
+    let parts = [
+        ("find-the-season", whole - known),
+        ("score-and-learn", known - silent),
+        ("say-and-note-what-comes", silent),
+    ];
+    for (part, took) in parts {
+        emit(&Row::new("predict.update_part", took, "ns", Better::Lower).label("part", part));
+    }
 }

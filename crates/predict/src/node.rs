@@ -8,17 +8,22 @@ use crate::interval::{Pace, Tails};
 use crate::lanes::{self, Brief, Four, array, twelve};
 use crate::mix::{Against, Mix};
 use crate::num::each;
-use crate::score::{Losses, Shadow};
+use crate::score::{self, Losses, Shadow};
 use crate::stack::Stack;
 
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 8, 13, 19];
+const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
 /// Of each near horizon, the forecast of one step in 2^… is noted, and that of one in 2^… is learnt
-/// by the stack: what is said of neighbouring steps is nearly the same where they are far.
+/// by the stack: what is said of neighbouring steps is nearly the same where they are far. As long
+/// as a series is [`YOUNG`] it is all of them, since everything is yet to be learnt.
 const NOTED: [u8; NODES] = [0, 0, 1, 0, 0];
 const FITTED: [u8; NODES] = [0, 1, 2, 0, 0];
+/// At least one in so many phases of a season is scored at far horizons.
+const FEW: usize = 4;
+/// A series is young for so many steps.
+const YOUNG: u64 = 1024;
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
@@ -166,7 +171,7 @@ impl Node {
     /// Lets `step` pass; true when a forecast is to be noted after it.
     pub(crate) const fn is_due(&mut self, step: u64) -> bool {
         if !self.far {
-            return one_of(self.noted, step);
+            return step < YOUNG || one_of(self.noted, step);
         }
         if self.rest > 0 {
             self.rest -= 1;
@@ -261,10 +266,11 @@ impl Node {
         let (said, point, (low, high)) = (slot.said(), slot.point, slot.ends());
         let error = truth - slot.given(&said);
         let usual = self.tails.scale();
-        self.losses.learn(truth, point, &said);
+        let bounds = if self.far { score::FAR } else { score::NEAR };
+        self.losses.learn(truth, point, &said, bounds);
         let against = if self.far { Against::Expert } else { Against::Combination };
         self.mix.learn(&said, point, truth, against, &self.prior(nearer));
-        if one_of(self.fitted, step) {
+        if step < YOUNG || one_of(self.fitted, step) {
             self.stack.learn(&said, truth);
         }
         self.losses.learn_interval(error, low, high);
@@ -350,11 +356,11 @@ const fn one_of(rare: u8, step: u64) -> bool {
 }
 
 /// Steps between forecasts of a far horizon, of which no more than `waiting` may wait. It has no
-/// divisor in common with the horizon, which is the season or a part of it: otherwise the same few
-/// phases would be all that is ever scored.
+/// large divisor in common with the horizon, which is the season or a part of it: otherwise the same
+/// few phases would be all that is ever scored.
 const fn stride(ahead: usize, waiting: usize) -> usize {
     let mut stride = ahead.div_ceil(waiting);
-    while common(stride, ahead) > 1 {
+    while common(stride, ahead) > FEW {
         stride += 1;
     }
     stride

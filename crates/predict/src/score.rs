@@ -10,11 +10,18 @@ use crate::num::{larger, share};
 pub(crate) const NEEDED: u32 = 12;
 /// The least share of a new loss: about the last two hundred count.
 const RATE: f32 = 0.005;
-/// Fall back when worse than a shadow by this factor, and come back when within the other. At far
-/// horizons few errors are known and these alike, so that what is a little worse for a while is as
-/// often better soon; only what is clearly worse may stand aside.
-const MARGIN: f32 = 1.5;
-const BACK: f32 = 1.4;
+/// Fall back when worse than a shadow by the first factor, and come back when within the second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    fall: f32,
+    back: f32,
+}
+
+/// Of near horizons.
+pub(crate) const NEAR: Bounds = Bounds { fall: 1.25, back: 1.0 };
+/// Of far ones, where few errors are known and these alike: what is a little worse for a while is as
+/// often better soon, so that only what is clearly worse may stand aside.
+pub(crate) const FAR: Bounds = Bounds { fall: 1.5, back: 1.4 };
 
 /// A forecast that costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +54,7 @@ impl Losses {
     }
 
     /// Learns that `own` and what the experts `said` should have been `truth`.
-    pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions) {
+    pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions, bounds: Bounds) {
         self.scored = self.scored.saturating_add(1);
         let rate = share(self.scored, RATE);
         let shadows = [
@@ -59,7 +66,7 @@ impl Losses {
         for (mean, said) in shadows {
             *mean += rate * ((truth - said).abs() - *mean);
         }
-        self.judge();
+        self.judge(bounds);
     }
 
     /// Learns that `error` was met where the interval reached from `low` to `high`; after
@@ -83,16 +90,16 @@ impl Losses {
         f64::from(self.pinball)
     }
 
-    fn judge(&mut self) {
+    fn judge(&mut self, bounds: Bounds) {
         let (shadow, best) = if self.seasonal < self.naive {
             (Shadow::Seasonal, self.seasonal)
         } else {
             (Shadow::Naive, self.naive)
         };
         let enough = self.scored >= NEEDED;
-        if self.own < BACK * best {
+        if self.own < bounds.back * best {
             self.fallen = None;
-        } else if self.fallen.is_some() || (enough && self.own > MARGIN * best) {
+        } else if self.fallen.is_some() || (enough && self.own > bounds.fall * best) {
             // Whichever shadow is the better one by now.
             self.fallen = Some(shadow);
         }

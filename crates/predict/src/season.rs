@@ -65,12 +65,12 @@ impl SeasonFinder {
         self.spread += rate * ((value - self.mean).abs() - self.spread);
     }
 
-    /// Learns what the last [`BATCH`] values say of each lag; they and those before them are in
+    /// Learns what the last `fresh` values, up to [`BATCH`], say of each lag; they and those before them are in
     /// `ring`, whose oldest is at `oldest`.
     ///
     /// Several values at once, so that each of the past is brought to the common scale once for all
     /// of them.
-    pub(crate) fn correlate(&mut self, ring: &[f32], oldest: usize) {
+    pub(crate) fn correlate(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
         if self.spread <= f32::MIN_POSITIVE {
             return;
         }
@@ -78,10 +78,11 @@ impl SeasonFinder {
             Past { ring, oldest, known: self.seen, mean: self.mean, unit: 1.0 / self.spread };
         let now: [f32; BATCH] = past.from(0);
         let (mut weighed, mut faded) = (now, 1.0);
-        for value in &mut weighed {
+        for value in &mut weighed[..fresh.min(BATCH)] {
             *value *= faded;
             faded *= self.forget;
         }
+        weighed[fresh.min(BATCH)..].fill(0.0);
         self.square = faded * self.square + dot(&now, &weighed);
         for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
             let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);

@@ -19,12 +19,18 @@ const UNKNOWN: usize = 144;
 
 impl Forecaster {
     pub(super) fn find_season(&mut self) {
-        if self.config.season != SeasonSpec::Auto || !self.step.is_multiple_of(BATCH as u64) {
+        if self.config.season != SeasonSpec::Auto {
+            return;
+        }
+        let whole = self.step.is_multiple_of(BATCH as u64);
+        let young = self.step <= YOUNG;
+        if !young && !whole {
             return;
         }
         let (ring, oldest) = self.experts.seasonal.ring();
-        self.finder.correlate(ring, oldest);
-        if self.step >= YOUNG && !self.step.is_multiple_of(LOOK_LATER) {
+        // While the mean and the scale still move, each value is taken by those of its time.
+        self.finder.correlate(if young { 1 } else { BATCH }, ring, oldest);
+        if !whole || (!young && !self.step.is_multiple_of(LOOK_LATER)) {
             return;
         }
         let found = self.finder.find();
