@@ -15,8 +15,8 @@ use crate::capacity::{PoolSpec, PoolView, Sizer};
 ///
 /// The defaults were chosen by their figures on public traces (Mooncake, Azure code, three of
 /// `ServeGen`), whole and in halves, so that figures on those are in-sample. A doubling time of at
-/// most 620 s with a margin of at least 0.75 keeps all of them to one late in a thousand, but for the
-/// second half of Azure code, which is beyond forecasting; a shorter time and a wider margin cost use.
+/// most 620 s with a margin of at least 0.75 keeps all of them to one late in a thousand; a shorter
+/// time and a wider margin cost use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ForecastingConfig {
     /// The quantile that is provided for with a margin of one; from 0.5 to 0.99. Default 0.95:
@@ -76,6 +76,7 @@ pub struct Forecasting {
     growth: f64,
     /// How many times what is needed now the last forecast had provided for.
     beyond: f64,
+    needed: VecDeque<(Timestamp, f64)>,
     wanted: VecDeque<(Timestamp, f64)>,
     most: f64,
     seen: f64,
@@ -88,6 +89,9 @@ pub struct Forecasting {
 /// What one forecast wanted is held for this part of the lead time: what is given up for a single
 /// low one takes all of that to come back.
 const HELD: u32 = 4;
+/// What was needed within so many lead times may be needed again at once: a pause, or an outage that is
+/// recorded as one, is no decline.
+const RETURNS: u32 = 3;
 /// The margin is never below this, nor above that.
 const MARGINS: (f64, f64) = (0.0, 12.0);
 /// No more than so many times what is needed now is provided for surprises.
@@ -137,6 +141,7 @@ impl Forecasting {
             need: BoundedWait::new(spec.control, spec.wait, steps.clamp(1, 4096) as usize),
             growth: growth(ahead(spec), config.doubling),
             beyond: 1.0,
+            needed: VecDeque::new(),
             wanted: VecDeque::new(),
             most: spec.start as f64 * spec.unit,
             seen: 0.0,
@@ -180,6 +185,17 @@ impl Forecasting {
         Some(most)
     }
 
+    /// The most that was needed within the last lead times.
+    fn needed_of_late(&mut self, pool: &PoolView<'_>, need: f64) -> f64 {
+        self.needed.push_back((pool.now, need));
+        let span = ahead(pool.spec) * RETURNS;
+        let old = |at: Timestamp| pool.now.saturating_since(at) > span;
+        while self.needed.front().is_some_and(|(at, _)| old(*at)) {
+            self.needed.pop_front();
+        }
+        self.needed.iter().map(|(_, need)| *need).fold(0.0, f64::max)
+    }
+
     /// Lateness raises what is provided for surprises, and time without it lets it fade.
     fn adjust_growth(&mut self, pool: &PoolView<'_>) {
         let late = if pool.came > 0.0 { (pool.late / pool.came).min(1.0) } else { 0.0 };
@@ -212,10 +228,13 @@ impl Sizer for Forecasting {
         self.adjust_growth(pool);
         let ahead = self.forecast_need(ahead(spec));
         let blind = self.is_blind();
+        let of_late = self.needed_of_late(pool, need);
         let expected = match ahead {
             // A forecast of more than twice what ever was has never been worth providing for.
-            Some(ahead) if !blind => ahead.min(2.0 * self.seen).max(need * self.growth),
-            None if !blind => need * self.beyond.max(self.growth),
+            Some(ahead) if !blind => {
+                ahead.min(2.0 * self.seen).max(need * self.growth).max(of_late)
+            }
+            None if !blind => (need * self.beyond.max(self.growth)).max(of_late),
             _ => self.most,
         };
         if ahead.is_some() && !blind && need > 0.0 {
