@@ -58,6 +58,23 @@ impl Row {
         })
     }
 
+    /// The same in units that people read: short times and large sizes are not told in seconds and
+    /// bytes.
+    pub(crate) fn for_people(&self) -> Self {
+        let (factor, unit) = match (self.unit.as_str(), self.value.abs()) {
+            ("s", size) if size < 1e-3 => (1e6, "us"),
+            ("s", size) if size < 1.0 => (1e3, "ms"),
+            ("bytes" | "B", size) if size >= 1_048_576.0 => (1.0 / 1_048_576.0, "MiB"),
+            _ => return self.clone(),
+        };
+        let mut row = self.clone();
+        unit.clone_into(&mut row.unit);
+        let own = [&mut row.value].into_iter().chain(row.goal.as_mut());
+        let spread = row.spread.values_mut().flatten();
+        own.chain(row.peers.values_mut()).chain(spread).for_each(|value| *value *= factor);
+        row
+    }
+
     /// The crate that it is of.
     pub(crate) fn room(&self) -> &str {
         self.name.split('.').next().unwrap_or_default()
@@ -140,7 +157,7 @@ impl Report {
                 text.push_str("| row | value | unit | goal | reached | peers |\n");
                 text.push_str("|---|--:|---|--:|---|---|\n");
             }
-            let _ = writeln!(text, "{}", row.line());
+            let _ = writeln!(text, "{}", row.for_people().line());
         }
         text
     }
@@ -178,6 +195,24 @@ mod tests {
         check(12.345, "12.35");
         check(0.012_345, "0.01235");
         check(-2.5, "-2.5");
+    }
+
+    #[test]
+    fn people_are_told_of_microseconds_and_mebibytes() {
+        let check = |value, unit: &str, expected: (f64, &str)| {
+            let mut row = Row::count("a.b", 0, unit, Better::Lower);
+            row.value = value;
+            row.goal = Some(2.0 * value);
+            let shown = row.for_people();
+            assert_eq!((shown.value, shown.unit.as_str()), expected);
+            assert_eq!(shown.goal, Some(2.0 * expected.0));
+        };
+        check(0.000_25, "s", (250.0, "us"));
+        check(0.25, "s", (250.0, "ms"));
+        check(2.5, "s", (2.5, "s"));
+        check(3_145_728.0, "bytes", (3.0, "MiB"));
+        check(8104.0, "B", (8104.0, "B"));
+        check(12.0, "ns", (12.0, "ns"));
     }
 
     #[test]

@@ -8,25 +8,36 @@
 //! gets a processor.
 
 #![expect(unsafe_code, reason = "a lock hands out what it holds through a shared reference")]
+#![cfg_attr(not(loom), expect(unreachable_pub, reason = "a model checker's test reaches it"))]
 
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+
+#[cfg(not(loom))]
+use std::cell::UnsafeCell;
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+
+#[cfg(loom)]
+use loom::cell::{MutPtr, UnsafeCell};
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, Ordering};
 
 /// Looks before the processor is given to others.
+#[cfg(not(loom))]
 const SPINS: u32 = 64;
 
 /// Looks before sleeping.
+#[cfg(not(loom))]
 const YIELDS: u32 = 128;
 
 /// For how long each time.
-const SLEEPS: Duration = Duration::from_micros(50);
+#[cfg(not(loom))]
+const SLEEPS: std::time::Duration = std::time::Duration::from_micros(50);
 
 /// Holds a value for one thread at a time. Whoever locks it twice never ends.
 #[repr(C)]
-pub(crate) struct Brief<T> {
+pub struct Brief<T> {
     taken: AtomicBool,
     value: UnsafeCell<T>,
 }
@@ -36,25 +47,45 @@ pub(crate) struct Brief<T> {
 unsafe impl<T: Send> Sync for Brief<T> {}
 
 /// The lock is held; gives it back when it is dropped, also while a panic unwinds.
-pub(crate) struct Guard<'a, T> {
+pub struct Guard<'a, T> {
     lock: &'a Brief<T>,
+    /// By which a model knows who may reach the value; none once it is given back.
+    #[cfg(loom)]
+    value: Option<MutPtr<T>>,
 }
 
 // SAFETY: a shared guard gives out no more than a shared reference to the value.
 unsafe impl<T: Sync> Sync for Guard<'_, T> {}
 
 impl<T> Brief<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    #[cfg_attr(not(loom), expect(clippy::missing_const_for_fn, reason = "a model's is none"))]
+    pub fn new(value: T) -> Self {
         Self { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// Waits until nobody else holds it.
     #[inline]
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub fn lock(&self) -> Guard<'_, T> {
         if !self.take() {
             self.wait();
         }
-        Guard { lock: self }
+        self.guard()
+    }
+
+    /// The lock, where nobody else holds it.
+    #[cfg(loom)]
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.take().then(|| self.guard())
+    }
+
+    /// That of who has just taken the lock.
+    #[inline]
+    fn guard(&self) -> Guard<'_, T> {
+        Guard {
+            lock: self,
+            #[cfg(loom)]
+            value: Some(self.value.get_mut()),
+        }
     }
 
     #[inline]
@@ -76,6 +107,7 @@ impl<T> Brief<T> {
     }
 }
 
+#[cfg(not(loom))]
 fn pause(looks: u32) {
     match looks {
         ..SPINS => std::hint::spin_loop(),
@@ -87,6 +119,22 @@ fn pause(looks: u32) {
     }
 }
 
+#[cfg(loom)]
+fn pause(_: u32) {
+    loom::thread::yield_now();
+}
+
+impl<T> Guard<'_, T> {
+    /// Where the value is.
+    #[inline]
+    fn pointer(&self) -> *mut T {
+        #[cfg(not(loom))]
+        return self.lock.value.get();
+        #[cfg(loom)]
+        return self.value.as_ref().map_or(std::ptr::null_mut(), |value| value.with(|at| at));
+    }
+}
+
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
@@ -94,7 +142,7 @@ impl<T> Deref for Guard<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: whoever changed `taken` from false to true is the only one who holds a guard
         // until its drop makes it false again; the reference does not outlive the guard.
-        unsafe { &*self.lock.value.get() }
+        unsafe { &*self.pointer() }
     }
 }
 
@@ -102,13 +150,15 @@ impl<T> DerefMut for Guard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and the guard is borrowed for as long as the reference lives.
-        unsafe { &mut *self.lock.value.get() }
+        unsafe { &mut *self.pointer() }
     }
 }
 
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        #[cfg(loom)]
+        drop(self.value.take());
         self.lock.taken.store(false, Ordering::Release);
     }
 }
@@ -119,7 +169,13 @@ impl<T> fmt::Debug for Brief<T> {
     }
 }
 
-#[cfg(test)]
+impl<T> fmt::Debug for Guard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -36,6 +36,9 @@ pub(crate) struct BenchArgs {
     /// How many times every bench is run
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     passes: u32,
+    /// Measure nothing: show this earlier report
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["smoke", "passes", "filter", "filter_by_name"])]
+    from: Option<PathBuf>,
     /// Compare with this earlier report
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -62,29 +65,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     let metadata = Metadata::read()?;
     let folder = metadata.report_dir()?;
     let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
-    let programs = programs::build(&metadata, args.wanted())?;
-    if programs.is_empty() {
-        bail!("no bench has rows named {:?}", args.wanted().unwrap_or_default());
-    }
-    let scratch = folder.join("bench");
-    // Measurements of an earlier run are not this run's; there may be none.
-    let _ = fs::remove_dir_all(&scratch);
-    let passes = if args.smoke { 1 } else { args.passes };
-    let mut merged = merge::Merge::default();
-    for pass in 1..=passes {
-        for program in &programs {
-            line(&format!("pass {pass} of {passes}: {}", program.name));
-            merged.add(measure(program, pass, args, &scratch)?);
-        }
-    }
-    let rows = merged.rows();
-    if rows.is_empty() {
-        bail!("no bench has rows named {:?}", args.wanted().unwrap_or_default());
-    }
-    let mut report = Report::new(rows);
-    if args.smoke {
-        report.host.insert("run".to_owned(), "one short pass: figures mean nothing".to_owned());
-    }
+    let report = match &args.from {
+        Some(earlier) => Report::read(earlier)?,
+        None => measured(&metadata, args, &folder.join("bench"))?,
+    };
     report.write(&folder, "bench", args.json.as_deref())?;
     line(&report.markdown());
     if let Some(path) = &args.write {
@@ -99,6 +83,34 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     page::write(&folder, &report, changes.as_deref().unwrap_or_default(), args.max_regress)?;
     summarize(&report.rows, &folder);
     Ok(fine)
+}
+
+/// Builds the benches and runs them, pass by pass.
+fn measured(metadata: &Metadata, args: &BenchArgs, scratch: &Path) -> Result<Report> {
+    let programs = programs::build(metadata, args.wanted())?;
+    if programs.is_empty() {
+        bail!("no bench has rows named {:?}", args.wanted().unwrap_or_default());
+    }
+    // Measurements of an earlier run are not this run's; there may be none.
+    let _ = fs::remove_dir_all(scratch);
+    let passes = if args.smoke { 1 } else { args.passes };
+    let mut merged = merge::Merge::default();
+    for pass in 1..=passes {
+        for program in &programs {
+            line(&format!("pass {pass} of {passes}: {}", program.name));
+            merged.add(measure(program, pass, args, scratch)?);
+        }
+    }
+    let rows = merged.rows();
+    if rows.is_empty() {
+        bail!("no bench has rows named {:?}", args.wanted().unwrap_or_default());
+    }
+    let mut report = Report::new(rows);
+    report.host.insert("passes".to_owned(), passes.to_string());
+    if args.smoke {
+        report.host.insert("run".to_owned(), "one short pass: figures mean nothing".to_owned());
+    }
+    Ok(report)
 }
 
 /// Runs one program, and reads what it measured.
@@ -125,15 +137,16 @@ fn measure(program: &Program, pass: u32, args: &BenchArgs, scratch: &Path) -> Re
 /// The page of documentation that the report makes.
 fn summary(report: &Report, args: &BenchArgs) -> String {
     let (passes, wanted) = (args.passes, args.wanted().unwrap_or_default());
+    let passes = report.host.get("passes").cloned().unwrap_or_else(|| passes.to_string());
     let path = args.write.as_deref().unwrap_or_else(|| Path::new("FILE")).display();
-    let command = ["cargo xtask bench", wanted, "--passes", &passes.to_string(), "--write"];
+    let command = ["cargo xtask bench", wanted, "--passes", &passes, "--write"];
     let command: Vec<_> = command.into_iter().filter(|word| !word.is_empty()).collect();
     format!(
-        "# Benchmarks\n\nEach crate beside its peers, in one run on one machine: the median of \
-         {passes} passes, contenders in turn within each. Compare within a row, never between \
-         machines; `floor` is the least that the hardware allows. `cargo xtask bench` draws the \
-         same with plots in `target/report/index.html`. A goal that was missed is in the table \
-         as missed. Made by\n\n```sh long\n{} {path}\n```\n\n{}",
+        "# Benchmarks\n\nEach crate beside its peers, in one run on one machine, contenders in turn; \
+         of several passes, the median. In brackets stands how many times ours a peer's figure is. \
+         Compare within a row, never between machines; `floor` is the least that the hardware \
+         allows. A goal that was missed is in the table as missed. The same with plots is \
+         `target/report/index.html`. Made by\n\n```sh long\n{} {path}\n```\n\n{}",
         command.join(" "),
         report.markdown()
     )

@@ -100,6 +100,7 @@ fn room(name: &str, groups: &BTreeMap<&str, Vec<&Row>>) -> Room {
 }
 
 fn card(row: &Row) -> Card {
+    let row = &row.for_people();
     Card {
         id: row.id(),
         unit: row.unit.clone(),
