@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use plimsoll_core_types::CachePolicy;
 
-use crate::engine::{Engine, EngineKind, Entry};
+use crate::engine::{Engine, EngineKind, Entry, Used};
 use crate::flight::Flight;
 use crate::hash::Seeded;
 use crate::stats::Padded;
@@ -44,7 +44,7 @@ struct Engines<K, V> {
 struct Move<K, V> {
     old: Arc<dyn Engine<K, V>>,
     /// What has to be moved, the last used at the end; not set before it is known.
-    keys: OnceLock<Vec<(Arc<K>, u32)>>,
+    keys: OnceLock<Vec<(Arc<K>, Used)>>,
     /// Which of them is next.
     next: AtomicUsize,
     /// Capacity less what both engines hold. While it is negative entries are dropped, not moved.
@@ -205,7 +205,7 @@ where
         };
         let keys = from.keys.get_or_init(|| {
             let mut keys = from.old.keys();
-            keys.sort_by_key(|(_, epoch)| *epoch);
+            keys.sort_unstable_by_key(|(_, used)| *used);
             keys
         });
         while self.step(&from) {}
@@ -262,13 +262,14 @@ where
         true
     }
 
-    /// Counts one use of each entry that was moved, so that a policy which counts uses does not
-    /// take those it was given for worth less than the next newcomer.
-    fn warm(&self, keys: &[(Arc<K>, u32)]) {
+    /// Counts one use of each moved entry that was used in more than one epoch of late, so that a
+    /// policy which counts uses does not take those for worth less than the next newcomer. Were all
+    /// of them counted, no newcomer would get past the ones that nobody asks for any more.
+    fn warm(&self, keys: &[(Arc<K>, Used)]) {
         let engines = self.engines.load_full();
         engines.engine.settle();
         if engines.policy != CachePolicy::Lru {
-            for (key, _) in keys {
+            for (key, _) in keys.iter().filter(|(_, used)| used.epochs() > 1) {
                 drop(engines.engine.get(key));
             }
         }

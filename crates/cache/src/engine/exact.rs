@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plimsoll_core_types::CachePolicy;
 
-use super::{Engine, Entry};
+use super::{Engine, Entry, Used};
 use crate::exact::ExactCache;
 
 impl<K, V> Engine<K, V> for ExactCache<K, Arc<Entry<V>>>
@@ -40,9 +40,9 @@ where
         changed
     }
 
-    fn keys(&self) -> Vec<(Arc<K>, u32)> {
+    fn keys(&self) -> Vec<(Arc<K>, Used)> {
         let mut keys = Vec::new();
-        self.for_each(|key, entry| keys.push((Arc::new(key.clone()), entry.epoch())));
+        self.for_each(|key, entry| keys.push((Arc::new(key.clone()), entry.used())));
         keys
     }
 

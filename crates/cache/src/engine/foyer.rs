@@ -9,7 +9,7 @@ use foyer_memory::{
 };
 use plimsoll_core_types::CachePolicy;
 
-use super::{Engine, Entry};
+use super::{Engine, Entry, Used};
 use crate::hash::Seeded;
 
 /// The policies that foyer has and that are modelled.
@@ -94,7 +94,7 @@ where
     }
 
     /// None: foyer lists no entries. Nothing asks, because its policy is never changed.
-    fn keys(&self) -> Vec<(Arc<K>, u32)> {
+    fn keys(&self) -> Vec<(Arc<K>, Used)> {
         Vec::new()
     }
 

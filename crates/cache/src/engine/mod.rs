@@ -89,25 +89,59 @@ pub(crate) struct Entry<V> {
     pub(crate) value: V,
     pub(crate) weight: u32,
     pub(crate) written: Timestamp,
-    /// In which epoch it was last used: the rough order of use, which migrations keep.
-    epoch: AtomicU32,
+    used: AtomicU32,
+}
+
+/// When an entry was used: the epoch of its last use, above a bit for each of the eight epochs that
+/// end with it. The order is roughly that of use, which migrations keep.
+///
+/// Epochs are counted to 2^24 and then from zero again. Each is a sixteenth of a turnover, of at
+/// least 64 entries, so that it is a thousand million entries until the order is once wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Used(u32);
+
+/// So many bits are below the epoch.
+const HISTORY: u32 = 8;
+const LATE: u32 = (1 << HISTORY) - 1;
+
+impl Used {
+    const fn first(epoch: u32) -> Self {
+        Self(epoch << HISTORY | 1)
+    }
+
+    /// Used in `epoch` too, which is no earlier.
+    fn again(self, epoch: u32) -> Self {
+        let passed = epoch.wrapping_sub(self.0 >> HISTORY) & (u32::MAX >> HISTORY);
+        let before = (self.0 & LATE).checked_shl(passed).unwrap_or(0) & LATE;
+        Self(epoch << HISTORY | before | 1)
+    }
+
+    fn is_in(self, epoch: u32) -> bool {
+        self.0 >> HISTORY == epoch & (u32::MAX >> HISTORY)
+    }
+
+    /// In how many of the eight epochs that end with the last use there was one.
+    pub(crate) fn epochs(self) -> u32 {
+        (self.0 & LATE).count_ones()
+    }
 }
 
 impl<V> Entry<V> {
     pub(crate) const fn new(value: V, weight: u32, written: Timestamp, epoch: u32) -> Self {
-        Self { value, weight, written, epoch: AtomicU32::new(epoch) }
+        Self { value, weight, written, used: AtomicU32::new(Used::first(epoch).0) }
     }
 
     /// Notes a use; writes only where the epoch is another, so that hot entries stay unshared.
     #[inline]
     pub(crate) fn touch(&self, epoch: u32) {
-        if self.epoch.load(Ordering::Relaxed) != epoch {
-            self.epoch.store(epoch, Ordering::Relaxed);
+        let used = self.used();
+        if !used.is_in(epoch) {
+            self.used.store(used.again(epoch).0, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Relaxed)
+    pub(crate) fn used(&self) -> Used {
+        Used(self.used.load(Ordering::Relaxed))
     }
 }
 
@@ -129,8 +163,8 @@ pub(crate) trait Engine<K, V>: Send + Sync + fmt::Debug {
     /// it is then as it was, and its entries have to move to another engine.
     fn retune(&self, policy: CachePolicy, capacity: u64) -> bool;
 
-    /// Every entry's key and when it was last used, in no particular order.
-    fn keys(&self) -> Vec<(Arc<K>, u32)>;
+    /// Every entry's key and when it was used, in no particular order.
+    fn keys(&self) -> Vec<(Arc<K>, Used)>;
 
     /// How many entries there are and what they weigh, after any deferred work is done.
     fn settle(&self) -> (u64, u64);
@@ -140,4 +174,30 @@ pub(crate) trait Engine<K, V>: Send + Sync + fmt::Debug {
 pub(crate) fn names(policies: &[CachePolicy]) -> String {
     let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_told_by_epoch() {
+        let entry = Entry::new((), 1, Timestamp::ZERO, 5);
+        let check = |epoch, epochs| {
+            let before = entry.used();
+            entry.touch(epoch);
+            let used = entry.used();
+            assert!(used >= before && used.is_in(epoch) && used.epochs() == epochs, "{used:?}");
+        };
+        check(5, 1);
+        check(6, 2);
+        check(6, 2);
+        check(9, 3);
+        // Of the eight epochs that end with the thirteenth the fifth is none.
+        check(13, 3);
+        check(40, 1);
+        check((1 << 24) - 1, 1);
+        entry.touch(1 << 24);
+        assert!(entry.used().is_in(0) && entry.used().epochs() == 2);
+    }
 }

@@ -8,7 +8,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use plimsoll_core_types::CachePolicy;
 
-use super::{Engine, Entry};
+use super::{Engine, Entry, Used};
 use crate::hash::Seeded;
 
 /// The policies that moka has.
@@ -71,8 +71,8 @@ where
         false
     }
 
-    fn keys(&self) -> Vec<(Arc<K>, u32)> {
-        self.cache.iter().map(|(key, entry)| (key, entry.epoch())).collect()
+    fn keys(&self) -> Vec<(Arc<K>, Used)> {
+        self.cache.iter().map(|(key, entry)| (key, entry.used())).collect()
     }
 
     fn settle(&self) -> (u64, u64) {

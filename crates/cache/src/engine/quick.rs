@@ -8,7 +8,7 @@ use plimsoll_core_types::CachePolicy;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-use super::{Engine, Entry};
+use super::{Engine, Entry, Used};
 use crate::hash::Seeded;
 
 /// Its one policy is a relative of S3-FIFO and CLOCK-Pro: a queue of newcomers, one of proven
@@ -89,8 +89,8 @@ where
         known
     }
 
-    fn keys(&self) -> Vec<(Arc<K>, u32)> {
-        self.cache.iter().map(|(key, entry)| (Arc::new(key), entry.epoch())).collect()
+    fn keys(&self) -> Vec<(Arc<K>, Used)> {
+        self.cache.iter().map(|(key, entry)| (Arc::new(key), entry.used())).collect()
     }
 
     fn settle(&self) -> (u64, u64) {
