@@ -9,9 +9,9 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZero;
 
+use plimsoll_brief::Brief;
 use plimsoll_core_types::CachePolicy;
 
-use crate::brief::Brief;
 use crate::hash::Seeded;
 use crate::policy::core::Core;
 use crate::stats::Padded;
