@@ -57,6 +57,7 @@ impl SeasonFinder {
     }
 
     /// Learns `value`.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, value: f32) {
         self.seen += 1;
         let rounds = self.seen as f32;
