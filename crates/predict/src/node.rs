@@ -361,9 +361,8 @@ fn prior(far: bool, nearer: Option<&Predictions>) -> Dozen {
         return Dozen::new(&NEAR_PRIOR);
     }
     let prior = Dozen::new(&FAR_PRIOR);
-    nearer.map_or(prior, |nearer| {
-        prior * (Dozen::all(0.5 / COUNT as f32) + Dozen::new(nearer) * 0.5)
-    })
+    nearer
+        .map_or(prior, |nearer| prior * (Dozen::all(0.5 / COUNT as f32) + Dozen::new(nearer) * 0.5))
 }
 
 /// True for one in 2^`rare` steps, those for `rare + 1` among those for `rare`. The fractions of the

@@ -321,11 +321,14 @@ impl Seasonal {
         if season <= COARSE {
             return self.coarse[spot.phase];
         }
-        // In halves of a bin: which one the step's middle is in, and how far.
+        // In halves of a step of the coarse profile: how far the step's middle is into its bin, and
+        // from which bin's middle on that is counted.
         let bin = cycle.part_of(spot.phase, COARSE);
-        let within = (spot.phase * COARSE - bin * season) as f32 + 0.5 * COARSE as f32;
-        let part = within / season as f32 - 0.5;
-        let (low, part) = if part < 0.0 { (bin + COARSE - 1, part + 1.0) } else { (bin, part) };
+        let within = 2 * (spot.phase * COARSE - bin * season) + COARSE;
+        let early = within < season;
+        let (from, low) =
+            if early { (within + season, bin + COARSE - 1) } else { (within - season, bin) };
+        let part = from as u32 as f32 * (0.5 / season as u32 as f32);
         let low = if low >= COARSE { low - COARSE } else { low };
         let high = if low + 1 == COARSE { 0 } else { low + 1 };
         let (low, high) = (self.coarse[low], self.coarse[high]);

@@ -61,12 +61,6 @@ impl Dozen {
         Self(self.0.map(Four::sqrt))
     }
 
-    /// One where it is above `other`, else zero.
-    #[inline(always)]
-    pub(crate) fn above(self, other: Self) -> Self {
-        self.with_each(other, Four::above)
-    }
-
     /// The same with another number in place `AT`, which is one of the last two.
     #[inline(always)]
     pub(crate) fn with<const AT: usize>(self, value: f32) -> Self {
@@ -159,3 +153,37 @@ impl Mul<f32> for Dozen {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brief_numbers_are_near() {
+        for value in [0.0, 1.0, -1.0, 3.3, -1e-30, 1e30, 12345.678, f32::MAX, f32::MIN] {
+            let exact: [f32; 12] = std::array::from_fn(|k| if k % 2 == 0 { value } else { -value });
+            let briefs = Dozen::new(&exact).briefs(0xfedc);
+            assert_eq!(briefs[2][1] >> 16, 0xfedc);
+            let near = Dozen::from_briefs(&briefs).array();
+            for (near, exact) in near.into_iter().zip(exact).take(11) {
+                let cut = exact.clamp(-3.3e38, 3.3e38);
+                assert!((near - cut).abs() <= cut.abs() / 200.0, "{exact}: {near}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_and_powers() {
+        let values = std::array::from_fn(|k| k as f32);
+        let dozen = Dozen::new(&values);
+        assert_eq!(dozen.array(), values);
+        assert_eq!((dozen.sum(), dozen.largest()), (66.0, 11.0));
+        assert_eq!(dozen.with::<10>(1.0).with::<11>(2.0).sum(), 48.0);
+        for step in 0..666_u16 {
+            let x: [f32; 12] = std::array::from_fn(|k| -0.01 * f32::from(step * 12 + k as u16));
+            let near = Dozen::new(&x).exp_below_one().array();
+            for (near, x) in near.into_iter().zip(x) {
+                assert!((near - x.exp()).abs() <= 2e-5 * x.exp(), "{x}: {near}");
+            }
+        }
+    }
+}
