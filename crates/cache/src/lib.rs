@@ -37,6 +37,7 @@ mod mini;
 pub mod mrc;
 mod phase;
 pub mod policy;
+mod prefetch;
 pub mod replay;
 pub mod residency;
 mod stats;

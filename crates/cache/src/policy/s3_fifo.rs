@@ -76,6 +76,14 @@ impl<T> Rules<T> for S3Fifo {
         Self::shrink(table, table.capacity());
     }
 
+    fn leaving(&self, table: &Table<T>) -> &'static [ListId] {
+        if table.list_weight(SMALL) > table.capacity() / 10 {
+            &[SMALL, GHOST]
+        } else {
+            &[MAIN, GHOST]
+        }
+    }
+
     /// Only those used more than once get into the main queue, which nothing leaves while the small
     /// one is too long; the others wait in the small one, as they do while a cache fills.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
