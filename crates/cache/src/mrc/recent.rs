@@ -13,9 +13,10 @@ pub(super) const FEW: f64 = 2.0 * SLOTS as f64;
 /// With more keys than this hardly a slot is left that none of them fell into.
 pub(super) const MANY: f64 = 4.0 * SLOTS as f64;
 
-/// When each slot was last touched, 32 KiB in all.
+/// When each slot was last touched, in 32 bits that wrap: 16 KiB in all, and the processor compares
+/// several at once.
 #[derive(Clone, Debug)]
-pub(super) struct Recent(Vec<u64>);
+pub(super) struct Recent(Vec<u32>);
 
 impl Recent {
     pub(super) fn new() -> Self {
@@ -25,15 +26,19 @@ impl Recent {
     /// Notes an access at `time`, which is above zero and never falls.
     #[inline]
     pub(super) fn note(&mut self, hash: u64, time: u64) {
-        self.0[hash as usize % SLOTS] = time;
+        self.0[hash as usize % SLOTS] = time as u32;
     }
 
-    /// How many different keys were asked for after `time`, about; none where they are too many to
-    /// be told.
-    pub(super) fn keys_since(&self, time: u64) -> Option<f64> {
-        let untouched = self.0.iter().filter(|last| **last <= time).count();
-        let slots = SLOTS as f64;
-        (untouched > 0).then(|| slots * (slots / untouched as f64).ln())
+    /// How many different keys were asked for after `time`, until `now`, about; none where they are
+    /// too many to be told.
+    pub(super) fn keys_since(&self, time: u64, now: u64) -> Option<f64> {
+        if now - time > u64::from(u32::MAX / 2) {
+            return None;
+        }
+        let touched = |last: &u32| i32::from(last.wrapping_sub(time as u32).cast_signed() > 0);
+        let touched: i32 = self.0.iter().map(touched).sum();
+        let (slots, untouched) = (SLOTS as f64, SLOTS as f64 - f64::from(touched));
+        (untouched > 0.0).then(|| slots * (slots / untouched).ln())
     }
 }
 
@@ -49,17 +54,17 @@ mod tests {
         let key = |time: u64| mix(if time.is_multiple_of(2) { time } else { 1 });
         (1..=40_000_u64).for_each(|time| recent.note(key(time), time));
         for back in [10, 100, 1000, 4000, 10_000, 16_000] {
-            let keys = recent.keys_since(40_000 - back).unwrap();
+            let keys = recent.keys_since(40_000 - back, 40_000).unwrap();
             let exactly = back as f64 / 2.0 + 1.0;
             assert!((keys / exactly - 1.0).abs() < 0.05, "{back}: {keys}");
         }
-        assert_eq!(recent.keys_since(40_000), Some(0.0));
+        assert_eq!(recent.keys_since(40_000, 40_000), Some(0.0));
     }
 
     #[test]
     fn too_many_to_be_told_are_not() {
         let mut recent = Recent::new();
         (1..=80_000_u64).for_each(|time| recent.note(mix(time), time));
-        assert_eq!(recent.keys_since(0), None);
+        assert_eq!(recent.keys_since(0, 80_000), None);
     }
 }

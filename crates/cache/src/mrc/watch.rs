@@ -69,7 +69,7 @@ impl Watch {
         {
             self.release(slot);
             add(&mut self.times, time_bucket(self.accesses - since), weight);
-            if let Some(others) = self.recent.keys_since(since) {
+            if let Some(others) = self.recent.keys_since(since, self.accesses) {
                 let bucket = ((1.0 + others).log2() * NEAR_BUCKETS).floor();
                 add(&mut self.distances, bucket as usize, weight);
             }
