@@ -1,6 +1,7 @@
 //! The store that every policy is written on: entries in a slab, each in one of four lists.
 
 mod evicted;
+mod expect;
 pub(crate) mod index;
 mod lists;
 mod node;
@@ -8,7 +9,6 @@ mod uses;
 
 use super::sketch::Sketch;
 use crate::hash::spread;
-use crate::prefetch;
 use evicted::Evicted;
 use index::Index;
 use node::{Link, Node, Used};
@@ -330,34 +330,6 @@ impl<T> Table<T> {
     /// Puts an entry or ghost that is in no list at the front of one.
     pub(super) fn enlist(&mut self, list: ListId, place: Place) {
         self.link_front(list, place.0);
-    }
-
-    /// Asks for what an offer of `key` will write to, apart from the entries that will go.
-    #[inline]
-    pub(crate) fn expect(&self, key: u64) {
-        prefetch::to_write((&raw const self.lists).addr());
-        prefetch::to_write((&raw const self.evicted).addr());
-        self.history.expect(key);
-    }
-
-    /// Asks for the last of each of `lists` and its place in the index, and for its neighbours.
-    #[inline]
-    pub(super) fn expect_last(&self, lists: &[ListId]) {
-        for list in lists {
-            let Ends { front, back } = self.ends[*list];
-            let Some(last) = self.links.get(back as usize) else { continue };
-            index::prefetch(self.whereabouts(), spread(last.key));
-            for place in [back, last.prev] {
-                if let Some(node) = self.nodes.get(place as usize) {
-                    prefetch::to_write(std::ptr::from_ref(node).addr());
-                }
-            }
-            for place in [front, last.prev] {
-                if let Some(link) = self.links.get(place as usize) {
-                    prefetch::to_write(std::ptr::from_ref(link).addr());
-                }
-            }
-        }
     }
 
     #[inline]
