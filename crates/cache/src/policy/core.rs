@@ -204,10 +204,10 @@ impl<T> Core<T> {
         self.offer_known(key, known, weight, payload)
     }
 
-    /// Asks the processor for what an offer of `key` will touch.
+    /// Asks the processor for what an offer of any key will touch, so that it is near by then.
     #[inline]
-    pub(crate) fn expect(&self, key: u64) {
-        self.table.expect(key, self.rules.leaving(&self.table));
+    pub(crate) fn expect_to_leave(&self) {
+        self.table.expect_last(self.rules.leaving(&self.table));
     }
 
     /// As [`offer`](Self::offer), where the key's ghost was found already, if it has one.

@@ -19,6 +19,7 @@ const MOST_USES: u8 = 3;
 pub(super) struct S3Fifo;
 
 impl S3Fifo {
+    #[inline]
     fn shrink<T>(table: &mut Table<T>, most: u64) {
         let small = (table.capacity() / 10).max(1);
         while table.resident_weight() > most {

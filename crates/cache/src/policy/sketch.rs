@@ -60,9 +60,9 @@ impl Sketch {
     pub(crate) fn estimate(&self, key: u64) -> u8 {
         let hash = mix(key);
         let Block(words) = &self.blocks[self.block(hash)];
-        let least =
-            counters(hash).map(|(word, shift)| (words[word] >> shift) & 15).into_iter().min();
-        least.unwrap_or(0) as u8
+        let rows = (0..ROWS).map(|row| counter(hash, row));
+        let counters = rows.map(|(word, shift)| (words[word] >> shift) & 15);
+        counters.min().unwrap_or(0) as u8
     }
 
     /// Counts one access to `key`, and halves all counters when it is time.
@@ -87,15 +87,16 @@ impl Sketch {
         let hash = mix(key);
         let block = self.block(hash);
         let Block(words) = &mut self.blocks[block];
-        let (mut counted, mut least) = (false, 15);
-        for (word, shift) in counters(hash) {
+        let (mut counted, mut least) = (0, 15);
+        for row in 0..ROWS {
+            let (word, shift) = counter(hash, row);
             let counter = (words[word] >> shift) & 15;
-            let below = counter < 15;
-            words[word] += u64::from(below) << shift;
+            let below = u64::from(counter < 15);
+            words[word] += below << shift;
             counted |= below;
-            least = least.min(counter + u64::from(below));
+            least = least.min(counter + below);
         }
-        (counted, least as u8)
+        (counted > 0, least as u8)
     }
 
     #[inline]
@@ -109,7 +110,7 @@ impl Sketch {
         let frequency = u64::from(frequency.min(15));
         let block = self.block(hash);
         let Block(words) = &mut self.blocks[block];
-        for (word, shift) in counters(hash) {
+        for (word, shift) in (0..ROWS).map(|row| counter(hash, row)) {
             let counter = (words[word] >> shift) & 15;
             words[word] += frequency.saturating_sub(counter) << shift;
         }
@@ -125,13 +126,11 @@ impl Sketch {
     }
 }
 
-/// The words and the shifts of the four rows' counters for a key with this hash.
+/// The word and the shift of one of the four rows' counters for a key with this hash.
 #[inline]
-fn counters(hash: u64) -> [(usize, u32); ROWS] {
-    std::array::from_fn(|row| {
-        let choice = (hash >> 32) as u32 >> (8 * row);
-        ((row * 2 + (choice & 1) as usize) % WORDS, ((choice >> 1) & 15) * 4)
-    })
+fn counter(hash: u64, row: usize) -> (usize, u32) {
+    let choice = (hash >> 32) as u32 >> (8 * row);
+    ((row * 2 + (choice & 1) as usize) % WORDS, ((choice >> 1) & 15) * 4)
 }
 
 #[cfg(test)]

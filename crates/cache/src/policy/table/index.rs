@@ -65,21 +65,23 @@ impl Index {
     /// The place with this hash for which `is_it` holds.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut path = Path::new(hash);
-        for _ in 0..self.chunks.len() {
-            let chunk = &self.chunks[path.at & self.mask()];
-            let mut alike = chunk.alike(path.tag);
-            while alike != 0 {
-                let place = chunk.places[alike.trailing_zeros() as usize % 16];
-                if is_it(place) {
-                    return Some(place);
-                }
-                alike &= alike - 1;
-            }
-            if !chunk.was_passed() {
-                return None;
-            }
+        let path = Path::new(hash);
+        let chunk = &self.chunks[path.at & self.mask()];
+        let found = chunk.find(path.tag, &mut is_it);
+        if found.is_none() && chunk.was_passed() { self.find_on(path, is_it) } else { found }
+    }
+
+    /// Goes on where the first chunk was passed by.
+    #[cold]
+    #[inline(never)]
+    fn find_on(&self, mut path: Path, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        for _ in 1..self.chunks.len() {
             path.go_on();
+            let chunk = &self.chunks[path.at & self.mask()];
+            let found = chunk.find(path.tag, &mut is_it);
+            if found.is_some() || !chunk.was_passed() {
+                return found;
+            }
         }
         None
     }
@@ -190,6 +192,19 @@ impl Chunk {
     #[inline]
     fn alike(&self, tag: u8) -> u32 {
         alike(&self.tags, tag) & ((1 << SLOTS) - 1)
+    }
+
+    #[inline]
+    fn find(&self, tag: u8, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut alike = self.alike(tag);
+        while alike != 0 {
+            let place = self.places[alike.trailing_zeros() as usize];
+            if is_it(place) {
+                return Some(place);
+            }
+            alike &= alike - 1;
+        }
+        None
     }
 
     /// Whether some of those that would stand here went on. As the line was just compared it is

@@ -1,6 +1,7 @@
 //! The store that every policy is written on: entries in a slab, each in one of four lists.
 
 mod evicted;
+mod expect;
 pub(crate) mod index;
 mod lists;
 mod node;
@@ -8,7 +9,6 @@ mod uses;
 
 use super::sketch::Sketch;
 use crate::hash::spread;
-use crate::prefetch;
 use evicted::Evicted;
 use index::Index;
 use node::{Link, Node, Used};
@@ -156,7 +156,8 @@ impl<T> Table<T> {
 
     /// The resident entry of `key` whose payload is the one that `is_it` means. Touches no more
     /// than that payload.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "what a hit costs is a call apart otherwise")]
+    #[inline(always)]
     pub(crate) fn find_resident(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<Place> {
         let holds = |place: u32| self.nodes[place as usize].payload().is_some_and(&is_it);
         self.index.find(spread(key), holds).map(Place)
@@ -276,12 +277,14 @@ impl<T> Table<T> {
     }
 
     /// Takes an entry or ghost out.
+    #[inline]
     pub(super) fn remove(&mut self, place: Place) -> Option<T> {
         self.unlink(place.0);
         self.forget(place)
     }
 
     /// Takes out what is in no list.
+    #[inline]
     pub(super) fn forget(&mut self, place: Place) -> Option<T> {
         let link = &mut self.links[place.0 as usize];
         link.list = FREE;
@@ -329,33 +332,6 @@ impl<T> Table<T> {
         self.link_front(list, place.0);
     }
 
-    /// Asks for what an offer of `key` will write to where the last of the lists `leaving` go: what
-    /// it is counted in, those that go, and their neighbours. The lines come all at once then, not
-    /// one after the other.
-    #[inline]
-    pub(super) fn expect(&self, key: u64, leaving: &[ListId]) {
-        prefetch::to_write((&raw const self.lists).addr());
-        prefetch::to_write((&raw const self.evicted).addr());
-        self.history.expect(key);
-        for list in leaving {
-            self.expect_last(*list);
-        }
-    }
-
-    /// Asks for the entry or ghost that has been longest in `list`.
-    #[inline]
-    fn expect_last(&self, list: ListId) {
-        let Ends { front, back } = self.ends[list];
-        let Some(link) = self.links.get(back as usize) else { return };
-        prefetch::to_write((&raw const self.nodes[back as usize]).addr());
-        index::prefetch(self.whereabouts(), spread(link.key));
-        for place in [front, link.prev] {
-            if let Some(link) = self.links.get(place as usize) {
-                prefetch::to_write(std::ptr::from_ref(link).addr());
-            }
-        }
-    }
-
     #[inline]
     fn node(&self, place: Place) -> &Node<T> {
         &self.nodes[place.0 as usize]
@@ -399,6 +375,28 @@ mod tests {
         assert_eq!(keys(&table, 0), [7, 2, 3]);
         assert!(table.find(1).is_none());
         assert_eq!((table.resident_len(), table.resident_weight()), (4, 10));
+    }
+
+    #[test]
+    fn the_last_of_a_list_becomes_its_first() {
+        let mut table = filled();
+        let before = |table: &Table<()>, key| {
+            let place = table.find(key).and_then(|place| table.toward_front(place));
+            place.map(|place| table.key(place))
+        };
+        for expected in [[1, 4, 3, 2], [2, 1, 4, 3]] {
+            let last = table.back(0).unwrap();
+            table.move_to_front(0, last);
+            assert_eq!(keys(&table, 0), expected);
+            assert_eq!((before(&table, expected[0]), before(&table, 4)), (None, Some(1)));
+        }
+        let last = table.back(0).unwrap();
+        table.move_to_front(3, last);
+        table.move_to_front(3, last);
+        assert_eq!((keys(&table, 0), keys(&table, 3)), (vec![2, 1, 4], vec![3]));
+        assert_eq!((table.pop_back(3), table.pop_back(3), table.list_len(3)), (Some(3), None, 0));
+        table.push_front(3, 9, 1, 1, ());
+        assert_eq!((keys(&table, 3), table.list_weight(3)), (vec![9], 1));
     }
 
     #[test]
