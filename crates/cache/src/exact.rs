@@ -8,22 +8,54 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use plimsoll_brief::Brief;
 use plimsoll_core_types::CachePolicy;
 
-use crate::brief::Brief;
-use crate::hash::Seeded;
+use crate::hash::{Seeded, spread};
 use crate::policy::core::Core;
+use crate::policy::table::index;
+use crate::prefetch;
 use crate::stats::Padded;
 
 /// A shard has at least so many units of capacity, so that each holds a fair sample of the keys.
 const LEAST_IN_SHARD: u64 = 1024;
 
-/// Shards for each processor. More would wait for each other less, and miss the processor's caches
-/// more: each is a table of its own.
-const SHARDS_PER_PROCESSOR: u64 = 16;
+/// Shards for each processor: few enough that what each look-up touches of a shard stays in the
+/// processor's nearest cache, and so many that two threads seldom meet in one.
+const SHARDS_PER_PROCESSOR: u64 = 64;
 
-type Shard<K, V> = Padded<Brief<Core<(K, V)>>>;
+/// A shard's lock and table, and room behind them. Without it a shard of two words would be eight
+/// lines long, and what stands at its beginning fall into one of eight sets of the nearest cache.
+#[repr(C)]
+struct Spaced<T>(T, [u8; 128]);
+
+type Shard<K, V> = Padded<Spaced<Brief<Core<(K, V)>>>>;
+
+/// Where a shard's index was when somebody looked: by it a line is asked for before the lock is
+/// taken. It may be out of date, which costs time and nothing else.
+#[derive(Debug, Default)]
+struct Hint {
+    chunks: AtomicUsize,
+    mask: AtomicUsize,
+}
+
+impl Hint {
+    #[inline]
+    fn get(&self) -> (usize, usize) {
+        (self.chunks.load(Ordering::Relaxed), self.mask.load(Ordering::Relaxed))
+    }
+
+    /// Writes only what is new, as all processors read it.
+    #[inline]
+    fn set(&self, now: (usize, usize)) {
+        if self.get() != now {
+            self.chunks.store(now.0, Ordering::Relaxed);
+            self.mask.store(now.1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A concurrent cache whose policy and capacity can be changed while it serves.
 ///
@@ -43,6 +75,8 @@ type Shard<K, V> = Padded<Brief<Core<(K, V)>>>;
 pub struct ExactCache<K, V> {
     hasher: Seeded,
     shards: Box<[Shard<K, V>]>,
+    /// One for each shard, on lines that are seldom written to.
+    hints: Box<[Hint]>,
 }
 
 /// The engine has no rules for a policy.
@@ -61,7 +95,7 @@ impl<K, V> fmt::Debug for ExactCache<K, V> {
 
 impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// An empty cache under `policy` for entries that weigh `capacity` together. It has a shard
-    /// for each 1024 units of capacity, at most sixteen for each processor.
+    /// for each 1024 units of capacity, at most 64 for each processor.
     ///
     /// # Errors
     ///
@@ -79,35 +113,34 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
         let shard = |at| {
             let capacity = share(capacity, count, at);
             let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));
-            Padded(Brief::new(core.remembering()))
+            Padded(Spaced(Brief::new(core.remembering()), [0; 128]))
         };
         let shards = (0..count).map(shard).collect();
-        Self { hasher, shards }
+        let hints = (0..count).map(|_| Hint::default()).collect();
+        Self { hasher, shards, hints }
     }
 
+    /// The hash of a key and the shard that it belongs to, by the hash's uppermost bits. What will
+    /// be needed of the shard is on its way from here on.
     #[inline]
-    fn place(&self, key: &K) -> (u64, &Brief<Core<(K, V)>>) {
+    fn place(&self, key: &K) -> (u64, usize) {
         let hash = self.hasher.hash_one(key);
-        (hash, self.shard(hash))
-    }
-
-    /// The shard of a hash, by its uppermost bits.
-    #[inline]
-    fn shard(&self, hash: u64) -> &Brief<Core<(K, V)>> {
-        let at = ((hash >> 32) * self.shards.len() as u64) >> 32;
-        &self.shards[at as usize].0
+        let at = (((hash >> 32) * self.shards.len() as u64) >> 32) as usize;
+        prefetch::to_write((&raw const self.shards[at]).addr());
+        index::prefetch(self.hints[at].get(), spread(hash));
+        (hash, at)
     }
 
     /// The value of `key`; counts as a use.
     #[inline]
     pub fn get(&self, key: &K) -> Option<V> {
-        let (hash, shard) = self.place(key);
-        Self::get_from(shard, hash, key)
+        let (hash, at) = self.place(key);
+        Self::get_of(&mut self.shards[at].0.0.lock(), hash, key)
     }
 
-    #[inline]
-    fn get_from(shard: &Brief<Core<(K, V)>>, hash: u64, key: &K) -> Option<V> {
-        let mut core = shard.lock();
+    #[expect(clippy::inline_always, reason = "what a hit costs is a call apart otherwise")]
+    #[inline(always)]
+    fn get_of(core: &mut Core<(K, V)>, hash: u64, key: &K) -> Option<V> {
         let place = core.table.find_resident(hash, |(held, _)| held == key)?;
         let value = core.table.payload(place).map(|(_, value)| value.clone());
         core.used(place);
@@ -116,8 +149,8 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// True when `key` has a value; does not count as a use.
     pub fn contains(&self, key: &K) -> bool {
-        let (hash, shard) = self.place(key);
-        let core = shard.lock();
+        let (hash, at) = self.place(key);
+        let core = self.shards[at].0.0.lock();
         let entry = core.peek(hash).and_then(|place| core.table.payload(place));
         entry.is_some_and(|(held, _)| held == key)
     }
@@ -131,18 +164,22 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// its shard may hold is not kept, and neither is the one before it. What is given up is
     /// dropped after the lock is.
     pub fn insert_weighing(&self, key: K, value: V, weight: u32) {
-        self.insert_hashed(self.hasher.hash_one(&key), key, value, weight);
+        let (hash, at) = self.place(&key);
+        self.insert_hashed(at, hash, key, value, weight, false);
     }
 
-    fn insert_hashed(&self, hash: u64, key: K, value: V, weight: u32) {
-        let mut core = self.shard(hash).lock();
-        let found = core.table.find_resident(hash, |(held, _)| *held == key);
-        let found = found.or_else(|| core.table.find(hash));
+    fn insert_hashed(&self, at: usize, hash: u64, key: K, value: V, weight: u32, missing: bool) {
+        let mut core = self.shards[at].0.0.lock();
+        let held =
+            if missing { None } else { core.table.find_resident(hash, |(held, _)| *held == key) };
+        let found = held.or_else(|| core.table.find(hash));
         let resident = found.filter(|place| core.table.is_resident(*place));
         let before = if let Some(place) = resident {
             core.replace(place, weight, (key, value))
         } else {
             core.offer_known(hash, found, weight, (key, value));
+            self.hints[at].set(core.table.whereabouts());
+            core.expect_to_leave();
             None
         };
         let evicted = core.take_evicted();
@@ -157,19 +194,23 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     where
         K: Clone,
     {
-        let (hash, shard) = self.place(key);
-        if let Some(value) = Self::get_from(shard, hash, key) {
+        let (hash, at) = self.place(key);
+        let mut core = self.shards[at].0.0.lock();
+        if let Some(value) = Self::get_of(&mut core, hash, key) {
             return value;
         }
+        core.table.expect(hash);
+        core.expect_to_leave();
+        drop(core);
         let value = init();
-        self.insert_hashed(hash, key.clone(), value.clone(), 1);
+        self.insert_hashed(at, hash, key.clone(), value.clone(), 1, true);
         value
     }
 
     /// Takes the value of `key` out.
     pub fn remove(&self, key: &K) -> Option<V> {
-        let (hash, shard) = self.place(key);
-        let mut core = shard.lock();
+        let (hash, at) = self.place(key);
+        let mut core = self.shards[at].0.0.lock();
         let place = core.peek(hash)?;
         if core.table.payload(place).is_none_or(|(held, _)| held != key) {
             return None;
@@ -179,7 +220,7 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// Forgets every entry, and every key.
     pub fn clear(&self) {
-        for Padded(shard) in &self.shards {
+        for Padded(Spaced(shard, _)) in &self.shards {
             let mut core = shard.lock();
             let fresh = Core::new(core.policy(), core.table.capacity());
             let gone = fresh.map(|fresh| std::mem::replace(&mut *core, fresh.remembering()));
@@ -190,7 +231,7 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// The policy in force.
     pub fn policy(&self) -> CachePolicy {
-        self.shards[0].0.lock().policy()
+        self.shards[0].0.0.lock().policy()
     }
 
     /// Changes the policy; every entry stays. A shard is locked while its links are remade, the
@@ -201,7 +242,7 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// When there are no rules for `policy`; nothing is changed then.
     pub fn set_policy(&self, policy: CachePolicy) -> Result<(), NoSuchPolicy> {
         Core::<()>::new(policy, 1).ok_or(NoSuchPolicy { policy })?;
-        for Padded(shard) in &self.shards {
+        for Padded(Spaced(shard, _)) in &self.shards {
             let mut core = shard.lock();
             core.change_policy(policy);
             let evicted = core.take_evicted();
@@ -213,13 +254,13 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// What all entries may weigh together.
     pub fn capacity(&self) -> u64 {
-        self.shards.iter().map(|Padded(shard)| shard.lock().table.capacity()).sum()
+        self.shards.iter().map(|Padded(Spaced(shard, _))| shard.lock().table.capacity()).sum()
     }
 
     /// Changes the capacity, giving up what no longer fits. The number of shards stays as it is.
     pub fn set_capacity(&self, capacity: u64) {
         let count = self.shards.len() as u64;
-        for (at, Padded(shard)) in self.shards.iter().enumerate() {
+        for (at, Padded(Spaced(shard, _))) in self.shards.iter().enumerate() {
             let mut core = shard.lock();
             core.resize(share(capacity, count, at as u64));
             let evicted = core.take_evicted();
@@ -230,14 +271,14 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// Shows every entry to `see`, shard by shard, under the shard's lock.
     pub(crate) fn for_each(&self, mut see: impl FnMut(&K, &V)) {
-        for Padded(shard) in &self.shards {
+        for Padded(Spaced(shard, _)) in &self.shards {
             shard.lock().table.payloads().for_each(|(key, value)| see(key, value));
         }
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|Padded(shard)| shard.lock().table.resident_len()).sum()
+        self.shards.iter().map(|Padded(Spaced(shard, _))| shard.lock().table.resident_len()).sum()
     }
 
     /// True when there is none.
@@ -247,7 +288,10 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// What the entries weigh together; never more than the capacity.
     pub fn weight(&self) -> u64 {
-        self.shards.iter().map(|Padded(shard)| shard.lock().table.resident_weight()).sum()
+        self.shards
+            .iter()
+            .map(|Padded(Spaced(shard, _))| shard.lock().table.resident_weight())
+            .sum()
     }
 }
 

@@ -19,6 +19,7 @@ const MOST_USES: u8 = 3;
 pub(super) struct S3Fifo;
 
 impl S3Fifo {
+    #[inline]
     fn shrink<T>(table: &mut Table<T>, most: u64) {
         let small = (table.capacity() / 10).max(1);
         while table.resident_weight() > most {
@@ -74,6 +75,14 @@ impl<T> Rules<T> for S3Fifo {
 
     fn settle(&mut self, table: &mut Table<T>) {
         Self::shrink(table, table.capacity());
+    }
+
+    fn leaving(&self, table: &Table<T>) -> &'static [ListId] {
+        if table.list_weight(SMALL) > table.capacity() / 10 {
+            &[SMALL, GHOST]
+        } else {
+            &[MAIN, GHOST]
+        }
     }
 
     /// Those used so often that they would leave the small queue for the main one are in that, which

@@ -1,6 +1,7 @@
-//! The lists in which a table's entries stand, and how entries leave them.
+//! The lists in which a table's entries stand, and how entries leave them. Each is a ring, so that
+//! its last becomes its first without a line being written to.
 
-use super::{FRONT_PART, Link, ListId, NONE, Place, Table};
+use super::{Ends, FRONT_PART, Link, ListId, NONE, NOWHERE, Place, Table};
 
 impl<T> Table<T> {
     pub(in crate::policy) fn list_of(&self, place: Place) -> ListId {
@@ -17,27 +18,34 @@ impl<T> Table<T> {
 
     /// The entry that has been longest in `list`.
     pub(in crate::policy) fn back(&self, list: ListId) -> Option<Place> {
-        some(self.lists[list].back)
+        some(self.ends[list].back)
     }
 
     /// The one before `place`, nearer the front of its list.
     pub(in crate::policy) fn toward_front(&self, place: Place) -> Option<Place> {
-        some(self.link(place).prev)
+        let link = self.link(place);
+        let foremost = self.ends[usize::from(link.list)].front == place.0;
+        (!foremost).then_some(Place(link.prev))
     }
 
     /// The places of `list`, from the front.
     pub(in crate::policy) fn places(&self, list: ListId) -> impl Iterator<Item = Place> + '_ {
-        let mut next = some(self.lists[list].front);
-        std::iter::from_fn(move || {
-            let place = next?;
-            next = some(self.link(place).next);
-            Some(place)
-        })
+        let front = some(self.ends[list].front);
+        let places = std::iter::successors(front, |place| Some(Place(self.link(*place).next)));
+        places.take(self.list_len(list))
     }
 
+    #[inline]
     pub(in crate::policy) fn move_to_front(&mut self, list: ListId, place: Place) {
-        self.unlink(place.0);
-        self.link_front(list, place.0);
+        let ends = &mut self.ends[list];
+        let link = &self.links[place.0 as usize];
+        if ends.back == place.0 && usize::from(link.list) == list {
+            // The ends are neighbours: only where the ring begins is another place now.
+            *ends = Ends { front: place.0, back: link.prev };
+        } else {
+            self.unlink(place.0);
+            self.link_front(list, place.0);
+        }
     }
 
     /// Notes a use of an entry in a list that is ordered by use.
@@ -51,6 +59,7 @@ impl<T> Table<T> {
     }
 
     /// Gives an entry up.
+    #[inline]
     pub(in crate::policy) fn evict(&mut self, place: Place) {
         if self.is_resident(place) {
             self.hand_over_uses(place);
@@ -61,15 +70,18 @@ impl<T> Table<T> {
     }
 
     /// Lets the sketch know how often an entry was used that is given up. One use is what made it
-    /// an entry: that one the sketch has counted.
+    /// an entry: that one the sketch has counted. Of an entry that was not used since it came the
+    /// sketch knows it all: it told how often the key had been asked for, and both faded alike.
+    #[inline]
     fn hand_over_uses(&mut self, place: Place) {
         let frequency = self.frequency(place);
-        if frequency > 1 {
+        if frequency > 1 && self.node(place).used().is_again() {
             self.history.raise(self.key(place), frequency);
         }
     }
 
     /// Gives an entry up, and remembers its key at the front of `list`.
+    #[inline]
     pub(in crate::policy) fn evict_to(&mut self, list: ListId, place: Place) {
         self.hand_over_uses(place);
         if let Some(payload) = self.nodes[place.0 as usize].take() {
@@ -98,37 +110,41 @@ impl<T> Table<T> {
         Some(key)
     }
 
+    #[inline]
     pub(super) fn link_front(&mut self, list: ListId, place: u32) {
-        let front = self.lists[list].front;
+        let Ends { front, back } = self.ends[list];
+        let alone = front == NONE;
+        let (next, prev) = if alone { (place, place) } else { (front, back) };
         let link = &mut self.links[place as usize];
-        (link.list, link.prev, link.next) = (list as u8, NONE, front);
+        (link.list, link.prev, link.next) = (list as u8, prev, next);
         let weight = u64::from(link.weight);
-        if front == NONE {
-            self.lists[list].back = place;
-        } else {
+        if !alone {
             self.links[front as usize].prev = place;
+            self.links[back as usize].next = place;
         }
+        self.ends[list] = Ends { front: place, back: prev };
         let list = &mut self.lists[list];
-        list.front = place;
         list.len += 1;
         list.weight += weight;
     }
 
+    #[inline]
     pub(super) fn unlink(&mut self, place: u32) {
         let Link { prev, next, list, weight, .. } = self.links[place as usize];
-        if prev != NONE {
+        let ends = &mut self.ends[list as usize];
+        if next == place {
+            *ends = NOWHERE;
+        } else {
+            if ends.front == place {
+                ends.front = next;
+            }
+            if ends.back == place {
+                ends.back = prev;
+            }
             self.links[prev as usize].next = next;
-        }
-        if next != NONE {
             self.links[next as usize].prev = prev;
         }
         let list = &mut self.lists[list as usize];
-        if list.front == place {
-            list.front = next;
-        }
-        if list.back == place {
-            list.back = prev;
-        }
         list.len -= 1;
         list.weight -= u64::from(weight);
     }
