@@ -159,7 +159,7 @@ impl Node {
             waiting: 0,
             noted: NOTED[place],
             fitted: FITTED[place],
-            pace: Pace::new(ahead, (ahead / stride) as u32, far),
+            pace: Pace::new(place, ahead, (ahead / stride) as u32 >> NOTED[place]),
             mix: Mix::new(if far { &FAR_PRIOR } else { &NEAR_PRIOR }),
             stack: Stack::new(),
             tails: Tails::new(),

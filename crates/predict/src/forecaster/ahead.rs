@@ -5,7 +5,7 @@ use plimsoll_core_types::{Quantiles, Ratio, Reason};
 use crate::config::SeasonSpec;
 use crate::experts::Reach;
 use crate::gate::LARGEST;
-use crate::interval::COUNT as LEVELS;
+use crate::interval::{self, COUNT as LEVELS};
 use crate::node::NODES;
 use crate::num::ln_near;
 use crate::recommend::{Advice, Cost, Declined};
@@ -20,12 +20,13 @@ impl Forecaster {
         let origin = self.origin?;
         let steps = steps.max(1);
         let (center, offsets) = self.said_of(steps);
+        let offsets = interval::in_order(offsets);
         // A finite bound, so that nothing that is said can be infinite.
         let mut least = self.config.floor.unwrap_or(-2.0 * LARGEST);
         let mut values = [0.0; LEVELS];
         for (value, offset) in values.iter_mut().zip(offsets) {
             let said = origin + f64::from(center + offset);
-            // Levels may cross where one has just moved; a distribution's do not fall.
+            // What is rounded and cut does not fall.
             least = if said > least { said } else { least };
             *value = if least < 2.0 * LARGEST { least } else { 2.0 * LARGEST };
         }
@@ -132,5 +133,33 @@ impl Forecaster {
     /// True when the season is looked for rather than given.
     pub const fn finds_season(&self) -> bool {
         matches!(self.config.season, SeasonSpec::Auto)
+    }
+}
+
+impl Forecaster {
+    /// Debug.
+    pub fn debug_said(&self, ahead: usize) -> (f32, f32, Vec<f32>) {
+        let (low, _, _) = self.bracket(ahead);
+        let node = &self.nodes[low];
+        let mut said = self.experts.predict(Reach::new(ahead));
+        let mixed = node.mixed(&mut said);
+        let mut all = said.to_vec();
+        all.push(mixed);
+        all.push(if node.losses.fallback().is_some() { 1.0 } else { 0.0 });
+        all.push(node.tails.scale());
+        (self.center(ahead), self.factor(ahead), all)
+    }
+    /// Debug.
+    pub fn debug_tails(&self, ahead: usize) -> (f32, f32, f32) {
+        let (_, o) = self.said_of(ahead);
+        (o[1], o[5], o[9])
+    }
+    /// Debug.
+    pub fn debug_origin(&self) -> f64 {
+        self.origin.unwrap_or(0.0)
+    }
+    /// Debug.
+    pub fn debug_weights(&self, node: usize) -> [f32; 12] {
+        *self.nodes[node].weights()
     }
 }
