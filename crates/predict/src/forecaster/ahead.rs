@@ -135,31 +135,3 @@ impl Forecaster {
         matches!(self.config.season, SeasonSpec::Auto)
     }
 }
-
-impl Forecaster {
-    /// Debug.
-    pub fn debug_said(&self, ahead: usize) -> (f32, f32, Vec<f32>) {
-        let (low, _, _) = self.bracket(ahead);
-        let node = &self.nodes[low];
-        let mut said = self.experts.predict(Reach::new(ahead));
-        let mixed = node.mixed(&mut said);
-        let mut all = said.to_vec();
-        all.push(mixed);
-        all.push(if node.losses.fallback().is_some() { 1.0 } else { 0.0 });
-        all.push(node.tails.scale());
-        (self.center(ahead), self.factor(ahead), all)
-    }
-    /// Debug.
-    pub fn debug_tails(&self, ahead: usize) -> (f32, f32, f32) {
-        let (_, o) = self.said_of(ahead);
-        (o[1], o[5], o[9])
-    }
-    /// Debug.
-    pub fn debug_origin(&self) -> f64 {
-        self.origin.unwrap_or(0.0)
-    }
-    /// Debug.
-    pub fn debug_weights(&self, node: usize) -> [f32; 12] {
-        *self.nodes[node].weights()
-    }
-}
