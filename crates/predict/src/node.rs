@@ -7,7 +7,7 @@ use crate::experts::{COUNT, Predictions, Reach, index};
 use crate::interval::{Pace, Tails};
 use crate::lanes::{self, Brief, Four, array, twelve};
 use crate::mix::{Against, Mix};
-use crate::num::each;
+use crate::num::{each, middle};
 use crate::score::{self, Losses, Shadow};
 use crate::stack::Stack;
 
@@ -27,14 +27,20 @@ const YOUNG: u64 = 1024;
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
+/// At far horizons no trend lasts, so that the place of the damped one is taken by what most agree
+/// on: the median of the weekly profile, the stack and the long level. Where one of them is far off,
+/// as a profile is by a burst, it does not matter by how much.
+const AGREED: usize = index::HOLT;
+
 /// What weight each expert begins with, at near and at far horizons: what is true of the last
 /// few values matters little then.
 const NEAR_PRIOR: Predictions = [1.0; COUNT];
 const FAR_PRIOR: Predictions = {
     let mut prior = [1.0; COUNT];
     prior[index::LAST] = 0.15;
-    prior[index::HOLT] = 0.15;
+    prior[index::WINTERS] = 0.15;
     prior[index::SEASONAL_NAIVE] = 0.15;
+    prior[AGREED] = 4.0;
     prior
 };
 
@@ -196,6 +202,9 @@ impl Node {
     /// What the mixture says, given what the experts say; fills in what the stack says.
     pub(crate) fn mixed(&self, said: &mut Predictions) -> f32 {
         said[index::STACK] = self.stack.predict(said);
+        if self.far {
+            said[AGREED] = middle(said[index::WEEKLY], said[index::STACK], said[index::LONG]);
+        }
         self.mix.combine(said)
     }
 

@@ -88,8 +88,8 @@ fn forecasts_of_the_shared_series_are_accurate_and_calibrated() {
         .collect();
     let goals = [Some(0.80), None, Some(0.84), Some(0.75)];
     // What is reached, with a margin for what changes in a digit that does not matter.
-    let held = [0.77, 0.70, 0.65, 0.78];
-    let covered = [0.95, 0.95, 0.93, 0.40];
+    let held = [0.77, 0.70, 0.65, 0.76];
+    let covered = [0.95, 0.95, 0.93, 0.35];
     for (place, horizon) in HORIZONS.into_iter().enumerate() {
         let own = geometric_mean(&relative(&found, "plimsoll", place));
         let mut row = Row::new("predict.rel_mae", own, "ratio", Better::Lower);
