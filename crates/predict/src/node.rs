@@ -14,7 +14,7 @@ use crate::stack::Stack;
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
+const SLOTS: [usize; NODES] = [2, 5, 13, 11, 21];
 /// Of each near horizon, the forecast of one step in 2^… is noted, and that of one in 2^… is learnt
 /// by the stack: what is said of neighbouring steps is nearly the same where they are far. As long
 /// as a series is [`YOUNG`] it is all of them, since everything is yet to be learnt.
@@ -40,6 +40,7 @@ const FAR_PRIOR: Predictions = {
     prior[index::LAST] = 0.15;
     prior[index::WINTERS] = 0.15;
     prior[index::SEASONAL_NAIVE] = 0.15;
+    prior[index::PROFILE] = 4.0;
     prior[AGREED] = 4.0;
     prior
 };
