@@ -77,8 +77,8 @@ const RAREST: f32 = 0.001;
 const OFTENEST: f32 = 0.1;
 /// What is owed is worked off over about so many forecasts.
 const OVER: f32 = 50.0;
-/// No more misses are ever owed.
-const MOST_OWED: f32 = 16.0;
+/// Misses that it would take more than so many steps to work off are forgiven.
+const FORGIVEN: f32 = 2500.0;
 /// The tracked levels that the ends lie between or beyond, the outermost first, as distances from
 /// the end of the levels; and the logarithms of how often a value is to lie beyond them.
 const OUTER: [usize; 3] = [0, 2, 3];
@@ -93,8 +93,9 @@ const NO_BIAS: usize = 3;
 enum Ends {
     /// By each error, at this rate.
     Followed(f32),
-    /// To the level that works off what is owed, where so many forecasts wait for their truth.
-    Steered(f32),
+    /// To the level that works off what is owed, where so many forecasts wait for their truth. No
+    /// more misses than `most` are owed.
+    Steered { waiting: f32, most: f32 },
 }
 
 /// How fast the trackers of one horizon move, per error.
@@ -112,7 +113,10 @@ impl Pace {
     /// For the horizon in place `place`, `ahead` steps away, of which `waiting` forecasts wait for
     /// their truth.
     pub(crate) fn new(place: usize, ahead: usize, waiting: u32) -> Self {
-        let ends = Ends::Steered(waiting.max(1) as f32);
+        let waiting = waiting.max(1) as f32;
+        // Misses are worked off by forecasts that hold, each of which makes up for what was due.
+        let most = 2.0 * END * FORGIVEN * waiting / ahead as f32;
+        let ends = Ends::Steered { waiting, most };
         if place >= NO_BIAS {
             return Self { tracked: FAR, ends, bias: 0.0 };
         }
@@ -186,7 +190,7 @@ impl Tails {
         let beyond = [end(beyond[0], low), beyond[1], end(beyond[2], high)];
         let (tracked, followed) = match pace.ends {
             Ends::Followed(rate) => (pace.tracked, rate),
-            Ends::Steered(_) => (larger(pace.tracked, 1.0 / (self.rounds as f32 + FIRST)), 0.0),
+            Ends::Steered { .. } => (larger(pace.tracked, 1.0 / (self.rounds as f32 + FIRST)), 0.0),
         };
         let outer = Four::new([tracked, followed, tracked, tracked]);
         let rate = [outer, Four::all(tracked), outer];
@@ -199,8 +203,8 @@ impl Tails {
             (distance[part] * (one + by * (one + by * 0.5))).cut(NARROWEST, WIDEST)
         }));
         self.distance[MEDIAN] = smaller(larger(bias + aside, -MOST_BIAS), MOST_BIAS);
-        if let Ends::Steered(waiting) = pace.ends {
-            self.steer(low + high, waiting);
+        if let Ends::Steered { waiting, most } = pace.ends {
+            self.steer(low + high, waiting, most);
         }
     }
 
@@ -210,11 +214,11 @@ impl Tails {
     /// narrower than the level itself will miss less or more often, and that must not be answered
     /// twice (Smith's predictor for a control loop with dead time, 1957). `planned` is their sum,
     /// each fading as if it waited for a time of exponential length.
-    fn steer(&mut self, missed: f32, waiting: f32) {
+    fn steer(&mut self, missed: f32, waiting: f32, most: f32) {
         // The first ones were given out before any truth was known.
         if self.rounds as f32 > waiting {
             let owed = self.owed + missed - 2.0 * END;
-            self.owed = smaller(larger(owed, -MOST_OWED), MOST_OWED);
+            self.owed = smaller(larger(owed, -most), most);
         }
         let level = END - 0.5 / OVER * (self.owed + self.planned);
         let level = smaller(larger(level, RAREST), OFTENEST);
