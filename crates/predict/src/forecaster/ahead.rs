@@ -20,13 +20,13 @@ impl Forecaster {
         let origin = self.origin?;
         let steps = steps.max(1);
         let (center, offsets) = self.said_of(steps);
-        let offsets = interval::in_order(offsets);
+        let offsets = interval::around_the_ends(offsets);
         // A finite bound, so that nothing that is said can be infinite.
         let mut least = self.config.floor.unwrap_or(-2.0 * LARGEST);
         let mut values = [0.0; LEVELS];
         for (value, offset) in values.iter_mut().zip(offsets) {
             let said = origin + f64::from(center + offset);
-            // What is rounded and cut does not fall.
+            // Levels may cross where one has just moved; a distribution's do not fall.
             least = if said > least { said } else { least };
             *value = if least < 2.0 * LARGEST { least } else { 2.0 * LARGEST };
         }
