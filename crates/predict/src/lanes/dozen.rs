@@ -74,7 +74,7 @@ impl Dozen {
     /// Numbers of eight bits of precision and the range of `f32` (the format known as bfloat16).
     #[inline(always)]
     pub(crate) fn from_briefs(briefs: &Briefs) -> Self {
-        Self(briefs.map(Four::from_brief))
+        Self(Four::from_briefs(briefs))
     }
 
     /// The nearest such numbers, and sixteen bits for the last of them.
