@@ -283,16 +283,18 @@ impl Node {
             };
         let usual = self.tails.scale();
         let bounds = if far { score::FAR } else { score::NEAR };
-        let all = Said { own: point, naive: last, seasonal, constant: long };
-        self.losses.learn(truth, all, bounds);
         let against = if far { Against::Expert } else { Against::Combination };
-        self.mix.learn(said, point, truth, against, || prior(far, nearer));
+        let weigh = self.mix.learn(said, point, truth, against);
+        let all = Said { own: point, naive: last, seasonal, constant: long };
+        self.losses.learn(truth, all, bounds, error, (low, high));
+        let missed = [error < low, error > high];
+        self.tails.learn(error, factor, missed, self.pace);
+        if weigh {
+            self.mix.weigh(prior(far, nearer));
+        }
         if step < YOUNG || one_of(self.fitted, step) {
             self.stack.learn(said, last, truth);
         }
-        self.losses.learn_interval(error, low, high);
-        let missed = [error < low, error > high];
-        self.tails.learn(error, factor, missed, self.pace);
         Some(Outcome { error, usual })
     }
 

@@ -274,21 +274,19 @@ impl Past<'_> {
         let early = &early[..early.len() - passed];
         let (of_late, of_early) = values.split_at_mut(near);
         let far = early.len().min(of_early.len());
-        reverse(of_late, &late[late.len() - near..]);
-        reverse(&mut of_early[..far], &early[early.len() - far..]);
-        for value in &mut values {
-            *value = smaller(larger((*value - self.mean) * self.unit, -CUT), CUT);
-        }
+        self.reverse(of_late, &late[late.len() - near..]);
+        self.reverse(&mut of_early[..far], &early[early.len() - far..]);
         let known = usize::try_from(self.known).unwrap_or(usize::MAX).min(self.ring.len());
         values[known.saturating_sub(back).min(N)..].fill(0.0);
         values
     }
-}
 
-/// Copies from the last to the first.
-fn reverse(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from.iter().rev()) {
-        *to = *from;
+    /// Brings them to the common scale, from the last to the first.
+    #[inline(always)]
+    fn reverse(self, to: &mut [f32], from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from.iter().rev()) {
+            *to = smaller(larger((*from - self.mean) * self.unit, -CUT), CUT);
+        }
     }
 }
 

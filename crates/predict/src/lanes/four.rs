@@ -328,6 +328,8 @@ mod tests {
         assert_eq!(Four::new(B).raise(Four::new(powers)).array(), plain::raise(B, powers));
         assert_eq!(a.brief(), plain::brief(A));
         assert_eq!(Four::from_brief(b.brief()).array(), plain::from_brief(plain::brief(B)));
+        let briefs = [a, b, a + b].map(Four::brief);
+        assert_eq!(Four::from_briefs(&briefs).map(Four::array), plain::from_briefs(&briefs));
         assert_eq!((a * 2.0).array(), A.map(|value| value * 2.0));
         assert_eq!(a.cut(-1.0, 1.0).array(), [1.0, -1.0, 0.0, 1.0]);
     }
