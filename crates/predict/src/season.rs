@@ -8,7 +8,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
-use crate::lanes::Four;
 use crate::num::{dot, larger, smaller};
 
 /// Correlations are learnt of so many values at a time.
@@ -85,27 +84,15 @@ impl SeasonFinder {
         }
         weighed[fresh.min(BATCH)..].fill(0.0);
         self.square = faded * self.square + dot(&now, &weighed);
-        let each = weighed.map(Four::all);
         for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
             let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);
-            let sum = |part: usize| {
-                let window: &[f32; BATCH + 3] = values[4 * part..].first_chunk()?;
-                let mut sum = Four::all(0.0);
-                for (back, now) in each.iter().enumerate() {
-                    sum = sum + *now * four(window, back);
+            // A plain loop, which is done several lags at a time.
+            for (product, window) in products.iter_mut().zip(values.array_windows::<BATCH>()) {
+                let mut sum = 0.0;
+                for (now, value) in weighed.iter().zip(window) {
+                    sum += now * value;
                 }
-                Some(sum)
-            };
-            let (parts, rest) = products.as_chunks_mut::<4>();
-            let whole = parts.len();
-            for (part, product) in parts.iter_mut().enumerate() {
-                let Some(sum) = sum(part) else { break };
-                *product = (Four::new(*product) * faded + sum).array();
-            }
-            if let (false, Some(sum)) = (rest.is_empty(), sum(whole)) {
-                for (product, sum) in rest.iter_mut().zip(sum.array()) {
-                    *product = faded * *product + sum;
-                }
+                *product = faded * *product + sum;
             }
         }
         if let Some((season, products)) = &mut self.given {
@@ -264,6 +251,7 @@ struct Past<'a> {
 
 impl Past<'_> {
     /// Those from `back` steps before the last one on, the nearest first; zero where none is known.
+    #[inline(always)]
     fn from<const N: usize>(self, back: usize) -> [f32; N] {
         let mut values = [0.0; N];
         // Newest first: what was written before the ring's end was last passed comes after.
@@ -288,10 +276,4 @@ impl Past<'_> {
             *to = smaller(larger((*from - self.mean) * self.unit, -CUT), CUT);
         }
     }
-}
-
-/// Four values from `at` on.
-#[inline]
-fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
-    Four::new(values[at..].first_chunk().copied().unwrap_or_default())
 }
