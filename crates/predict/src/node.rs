@@ -184,10 +184,6 @@ impl Node {
         self.mix.weights()
     }
 
-    pub(crate) const fn is_far(&self) -> bool {
-        self.far
-    }
-
     /// What the mixture says, given what the experts say, the last value among them; fills in what
     /// the stack says.
     #[inline(always)]
@@ -289,11 +285,11 @@ impl Node {
         self.losses.learn(truth, all, bounds, error, (low, high));
         let missed = [error < low, error > high];
         self.tails.learn(error, factor, missed, self.pace);
-        if weigh {
-            self.mix.weigh(prior(far, nearer));
-        }
         if step < YOUNG || one_of(self.fitted, step) {
             self.stack.learn(said, last, truth);
+        }
+        if weigh {
+            self.mix.weigh(prior(far, nearer));
         }
         Some(Outcome { error, usual })
     }

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
+use crate::lanes::{Job, widest};
 use crate::num::{dot, larger, smaller};
 
 /// Correlations are learnt of so many values at a time.
@@ -37,6 +38,23 @@ pub(crate) struct SeasonFinder {
     slowest: f32,
     mean: f32,
     spread: f32,
+}
+
+/// Learns what fresh values say of each lag.
+struct Correlate<'a> {
+    finder: &'a mut SeasonFinder,
+    fresh: usize,
+    ring: &'a [f32],
+    oldest: usize,
+}
+
+impl Job for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.finder.correlate_here(self.fresh, self.ring, self.oldest);
+    }
 }
 
 impl SeasonFinder {
@@ -71,6 +89,11 @@ impl SeasonFinder {
     /// Several values at once, so that each of the past is brought to the common scale once for all
     /// of them.
     pub(crate) fn correlate(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
+        widest(Correlate { finder: self, fresh, ring, oldest });
+    }
+
+    #[inline(always)]
+    fn correlate_here(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
         if self.spread <= f32::MIN_POSITIVE {
             return;
         }
