@@ -61,14 +61,14 @@ impl Dozen {
         Self(self.0.map(Four::sqrt))
     }
 
-    /// The same with another number in place `AT`, which is one of the last two.
+    /// The same with another number in place `AT`.
     #[inline(always)]
     pub(crate) fn with<const AT: usize>(self, value: f32) -> Self {
-        const { assert!(AT == 10 || AT == 11) };
-        let [first, second, third] = self.0;
-        let mut last = third.array();
-        last[AT - 8] = value;
-        Self([first, second, Four::new(last)])
+        let Self(mut parts) = self;
+        let mut part = parts[AT / 4].array();
+        part[AT % 4] = value;
+        parts[AT / 4] = Four::new(part);
+        Self(parts)
     }
 
     /// Numbers of eight bits of precision and the range of `f32` (the format known as bfloat16).
