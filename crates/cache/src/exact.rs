@@ -8,12 +8,15 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use plimsoll_brief::Brief;
 use plimsoll_core_types::CachePolicy;
 
-use crate::brief::Brief;
-use crate::hash::Seeded;
+use crate::hash::{Seeded, spread};
 use crate::policy::core::Core;
+use crate::policy::table::index;
+use crate::prefetch;
 use crate::stats::Padded;
 
 /// A shard has at least so many units of capacity, so that each holds a fair sample of the keys.
@@ -24,6 +27,30 @@ const LEAST_IN_SHARD: u64 = 1024;
 const SHARDS_PER_PROCESSOR: u64 = 16;
 
 type Shard<K, V> = Padded<Brief<Core<(K, V)>>>;
+
+/// Where a shard's index was when somebody looked: by it a line is asked for before the lock is
+/// taken. It may be out of date, which costs time and nothing else.
+#[derive(Debug, Default)]
+struct Hint {
+    chunks: AtomicUsize,
+    mask: AtomicUsize,
+}
+
+impl Hint {
+    #[inline]
+    fn get(&self) -> (usize, usize) {
+        (self.chunks.load(Ordering::Relaxed), self.mask.load(Ordering::Relaxed))
+    }
+
+    /// Writes only what is new, as all processors read it.
+    #[inline]
+    fn set(&self, now: (usize, usize)) {
+        if self.get() != now {
+            self.chunks.store(now.0, Ordering::Relaxed);
+            self.mask.store(now.1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A concurrent cache whose policy and capacity can be changed while it serves.
 ///
@@ -43,6 +70,8 @@ type Shard<K, V> = Padded<Brief<Core<(K, V)>>>;
 pub struct ExactCache<K, V> {
     hasher: Seeded,
     shards: Box<[Shard<K, V>]>,
+    /// One for each shard, on lines that are seldom written to.
+    hints: Box<[Hint]>,
 }
 
 /// The engine has no rules for a policy.
@@ -82,32 +111,31 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
             Padded(Brief::new(core.remembering()))
         };
         let shards = (0..count).map(shard).collect();
-        Self { hasher, shards }
+        let hints = (0..count).map(|_| Hint::default()).collect();
+        Self { hasher, shards, hints }
     }
 
+    /// The hash of a key and the shard that it belongs to, by the hash's uppermost bits. What will
+    /// be needed of the shard is on its way from here on.
     #[inline]
-    fn place(&self, key: &K) -> (u64, &Brief<Core<(K, V)>>) {
+    fn place(&self, key: &K) -> (u64, usize) {
         let hash = self.hasher.hash_one(key);
-        (hash, self.shard(hash))
-    }
-
-    /// The shard of a hash, by its uppermost bits.
-    #[inline]
-    fn shard(&self, hash: u64) -> &Brief<Core<(K, V)>> {
-        let at = ((hash >> 32) * self.shards.len() as u64) >> 32;
-        &self.shards[at as usize].0
+        let at = (((hash >> 32) * self.shards.len() as u64) >> 32) as usize;
+        prefetch::to_write((&raw const self.shards[at]).addr());
+        index::prefetch(self.hints[at].get(), spread(hash));
+        (hash, at)
     }
 
     /// The value of `key`; counts as a use.
     #[inline]
     pub fn get(&self, key: &K) -> Option<V> {
-        let (hash, shard) = self.place(key);
-        Self::get_from(shard, hash, key)
+        let (hash, at) = self.place(key);
+        Self::get_of(&mut self.shards[at].0.lock(), hash, key)
     }
 
-    #[inline]
-    fn get_from(shard: &Brief<Core<(K, V)>>, hash: u64, key: &K) -> Option<V> {
-        let mut core = shard.lock();
+    #[expect(clippy::inline_always, reason = "what a hit costs is a call apart otherwise")]
+    #[inline(always)]
+    fn get_of(core: &mut Core<(K, V)>, hash: u64, key: &K) -> Option<V> {
         let place = core.table.find_resident(hash, |(held, _)| held == key)?;
         let value = core.table.payload(place).map(|(_, value)| value.clone());
         core.used(place);
@@ -116,8 +144,8 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
 
     /// True when `key` has a value; does not count as a use.
     pub fn contains(&self, key: &K) -> bool {
-        let (hash, shard) = self.place(key);
-        let core = shard.lock();
+        let (hash, at) = self.place(key);
+        let core = self.shards[at].0.lock();
         let entry = core.peek(hash).and_then(|place| core.table.payload(place));
         entry.is_some_and(|(held, _)| held == key)
     }
@@ -131,11 +159,12 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// its shard may hold is not kept, and neither is the one before it. What is given up is
     /// dropped after the lock is.
     pub fn insert_weighing(&self, key: K, value: V, weight: u32) {
-        self.insert_hashed(self.hasher.hash_one(&key), key, value, weight);
+        let (hash, at) = self.place(&key);
+        self.insert_hashed(at, hash, key, value, weight);
     }
 
-    fn insert_hashed(&self, hash: u64, key: K, value: V, weight: u32) {
-        let mut core = self.shard(hash).lock();
+    fn insert_hashed(&self, at: usize, hash: u64, key: K, value: V, weight: u32) {
+        let mut core = self.shards[at].0.lock();
         let found = core.table.find_resident(hash, |(held, _)| *held == key);
         let found = found.or_else(|| core.table.find(hash));
         let resident = found.filter(|place| core.table.is_resident(*place));
@@ -143,6 +172,7 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
             core.replace(place, weight, (key, value))
         } else {
             core.offer_known(hash, found, weight, (key, value));
+            self.hints[at].set(core.table.whereabouts());
             None
         };
         let evicted = core.take_evicted();
@@ -157,19 +187,22 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     where
         K: Clone,
     {
-        let (hash, shard) = self.place(key);
-        if let Some(value) = Self::get_from(shard, hash, key) {
+        let (hash, at) = self.place(key);
+        let mut core = self.shards[at].0.lock();
+        if let Some(value) = Self::get_of(&mut core, hash, key) {
             return value;
         }
+        core.expect(hash);
+        drop(core);
         let value = init();
-        self.insert_hashed(hash, key.clone(), value.clone(), 1);
+        self.insert_hashed(at, hash, key.clone(), value.clone(), 1);
         value
     }
 
     /// Takes the value of `key` out.
     pub fn remove(&self, key: &K) -> Option<V> {
-        let (hash, shard) = self.place(key);
-        let mut core = shard.lock();
+        let (hash, at) = self.place(key);
+        let mut core = self.shards[at].0.lock();
         let place = core.peek(hash)?;
         if core.table.payload(place).is_none_or(|(held, _)| held != key) {
             return None;

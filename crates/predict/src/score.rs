@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked};
-use crate::experts::{Predictions, index};
-use crate::num::{larger, share};
+use crate::lanes::Four;
+use crate::num::share;
 
 /// Losses are compared after so many scores.
 pub(crate) const NEEDED: u32 = 12;
@@ -30,6 +30,15 @@ pub(crate) enum Shadow {
     Seasonal,
 }
 
+/// What was said of one moment, by the mixture and by what it is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) own: f32,
+    pub(crate) naive: f32,
+    pub(crate) seasonal: f32,
+    pub(crate) constant: f32,
+}
+
 /// Mean absolute errors of one horizon, the latest counting most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Losses {
@@ -53,31 +62,33 @@ impl Losses {
         check::within("losses.pinball", &[self.pinball], 0.0, f32::MAX)
     }
 
-    /// Learns that `own` and what the experts `said` should have been `truth`.
-    pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions, bounds: Bounds) {
+    /// Learns that what was said should have been `truth`, and that `error` was met where the interval
+    /// reached from `low` to `high`.
+    #[inline(always)]
+    pub(crate) fn learn(
+        &mut self,
+        truth: f32,
+        said: Said,
+        bounds: Bounds,
+        error: f32,
+        (low, high): (f32, f32),
+    ) {
+        /// The levels of the interval's ends and of the point, and what is left of one.
+        const LEVELS: [f32; 4] = [0.025, 0.975, 0.5, 0.5];
+        const OTHERS: [f32; 4] = [-0.975, -0.025, -0.5, -0.5];
         self.scored = self.scored.saturating_add(1);
         let rate = share(self.scored, RATE);
-        let shadows = [
-            (&mut self.own, own),
-            (&mut self.naive, said[index::LAST]),
-            (&mut self.seasonal, said[index::SEASONAL_NAIVE]),
-            (&mut self.constant, said[index::LONG]),
-        ];
-        for (mean, said) in shadows {
-            *mean += rate * ((truth - said).abs() - *mean);
-        }
+        let said = Four::new([said.own, said.naive, said.seasonal, said.constant]);
+        let means = Four::new([self.own, self.naive, self.seasonal, self.constant]);
+        let means = means + ((Four::all(truth) - said).abs() - means) * rate;
+        [self.own, self.naive, self.seasonal, self.constant] = means.array();
         self.judge(bounds);
-    }
-
-    /// Learns that `error` was met where the interval reached from `low` to `high`; after
-    /// [`Self::learn`] of the same round.
-    pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
-        let rate = share(self.scored.max(1), RATE);
+        let off = Four::all(error) - Four::new([low, high, 0.0, 0.0]);
+        let losses = (off * Four::new(LEVELS)).max(off * Four::new(OTHERS));
+        let [at_low, at_high, at_point, _] = losses.array();
         let missed = if error < low || error > high { 1.0 } else { 0.0 };
         self.missed += rate * (missed - self.missed);
-        let loss = |level: f32, off: f32| larger(level * off, (level - 1.0) * off);
-        let sum = loss(0.025, error - low) + loss(0.5, error) + loss(0.975, error - high);
-        self.pinball += rate * (sum / 3.0 - self.pinball);
+        self.pinball += rate * ((at_low + at_point + at_high) * (1.0 / 3.0) - self.pinball);
     }
 
     /// Share of values within the 95% interval.
@@ -90,6 +101,7 @@ impl Losses {
         f64::from(self.pinball)
     }
 
+    #[inline(always)]
     fn judge(&mut self, bounds: Bounds) {
         let (shadow, best) = if self.seasonal < self.naive {
             (Shadow::Seasonal, self.seasonal)

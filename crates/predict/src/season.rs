@@ -8,13 +8,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
-use crate::lanes::Four;
+use crate::lanes::{Job, widest};
 use crate::num::{dot, larger, smaller};
 
 /// Correlations are learnt of so many values at a time.
 pub(crate) const BATCH: usize = 8;
-/// So many lags are done at once: as many sums as there are registers for.
-const BLOCK: usize = 32;
+/// So many lags are done at once.
+const BLOCK: usize = 96;
 /// Values further from the mean than this many mean deviations are cut.
 const CUT: f32 = 3.0;
 /// How far the peak must stand above the trough before it.
@@ -40,6 +40,23 @@ pub(crate) struct SeasonFinder {
     spread: f32,
 }
 
+/// Learns what fresh values say of each lag.
+struct Correlate<'a> {
+    finder: &'a mut SeasonFinder,
+    fresh: usize,
+    ring: &'a [f32],
+    oldest: usize,
+}
+
+impl Job for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.finder.correlate_here(self.fresh, self.ring, self.oldest);
+    }
+}
+
 impl SeasonFinder {
     /// Looks for seasons up to `longest`; `given` is one that is known and need only be confirmed.
     pub(crate) fn new(longest: usize, given: Option<usize>) -> Self {
@@ -57,6 +74,7 @@ impl SeasonFinder {
     }
 
     /// Learns `value`.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, value: f32) {
         self.seen += 1;
         let rounds = self.seen as f32;
@@ -71,6 +89,11 @@ impl SeasonFinder {
     /// Several values at once, so that each of the past is brought to the common scale once for all
     /// of them.
     pub(crate) fn correlate(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
+        widest(Correlate { finder: self, fresh, ring, oldest });
+    }
+
+    #[inline(always)]
+    fn correlate_here(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
         if self.spread <= f32::MIN_POSITIVE {
             return;
         }
@@ -86,19 +109,12 @@ impl SeasonFinder {
         self.square = faded * self.square + dot(&now, &weighed);
         for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
             let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);
-            let mut sums = [Four::all(0.0); BLOCK / 4];
-            for (back, now) in weighed.iter().enumerate() {
-                let now = Four::all(*now);
-                for (part, sum) in sums.iter_mut().enumerate() {
-                    *sum = *sum + now * four(&values, back + 4 * part);
+            // A plain loop, which is done several lags at a time.
+            for (product, window) in products.iter_mut().zip(values.array_windows::<BATCH>()) {
+                let mut sum = 0.0;
+                for (now, value) in weighed.iter().zip(window) {
+                    sum += now * value;
                 }
-            }
-            let (parts, rest) = products.as_chunks_mut::<4>();
-            let last = sums.get(parts.len()).map_or([0.0; 4], |sum| sum.array());
-            for (part, sum) in parts.iter_mut().zip(sums) {
-                *part = (Four::new(*part) * faded + sum).array();
-            }
-            for (product, sum) in rest.iter_mut().zip(last) {
                 *product = faded * *product + sum;
             }
         }
@@ -258,6 +274,7 @@ struct Past<'a> {
 
 impl Past<'_> {
     /// Those from `back` steps before the last one on, the nearest first; zero where none is known.
+    #[inline(always)]
     fn from<const N: usize>(self, back: usize) -> [f32; N] {
         let mut values = [0.0; N];
         // Newest first: what was written before the ring's end was last passed comes after.
@@ -268,26 +285,18 @@ impl Past<'_> {
         let early = &early[..early.len() - passed];
         let (of_late, of_early) = values.split_at_mut(near);
         let far = early.len().min(of_early.len());
-        reverse(of_late, &late[late.len() - near..]);
-        reverse(&mut of_early[..far], &early[early.len() - far..]);
-        for value in &mut values {
-            *value = smaller(larger((*value - self.mean) * self.unit, -CUT), CUT);
-        }
+        self.reverse(of_late, &late[late.len() - near..]);
+        self.reverse(&mut of_early[..far], &early[early.len() - far..]);
         let known = usize::try_from(self.known).unwrap_or(usize::MAX).min(self.ring.len());
         values[known.saturating_sub(back).min(N)..].fill(0.0);
         values
     }
-}
 
-/// Copies from the last to the first.
-fn reverse(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from.iter().rev()) {
-        *to = *from;
+    /// Brings them to the common scale, from the last to the first.
+    #[inline(always)]
+    fn reverse(self, to: &mut [f32], from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from.iter().rev()) {
+            *to = smaller(larger((*from - self.mean) * self.unit, -CUT), CUT);
+        }
     }
-}
-
-/// Four values from `at` on.
-#[inline]
-fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
-    Four::new(values[at..].first_chunk().copied().unwrap_or_default())
 }

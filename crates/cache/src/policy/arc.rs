@@ -88,9 +88,11 @@ impl<T> Rules<T> for Arc {
     }
 
     /// The two lists as they fall out are also what they should hold until a ghost says otherwise.
+    /// A second use may have been before the entry was given up and came back, and long ago: it
+    /// takes a third to be sure of two while it is here.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
-            table.enlist(if table.frequency(*entry) > 1 { FREQUENT } else { RECENT }, *entry);
+            table.enlist(if table.frequency(*entry) > 2 { FREQUENT } else { RECENT }, *entry);
         }
         self.target = table.list_weight(RECENT).min(table.capacity());
     }

@@ -49,6 +49,11 @@ pub(super) trait Rules<T> {
     /// The lists of resident entries, the most valuable first.
     fn lists(&self) -> &'static [ListId];
 
+    /// The lists whose last may go when a newcomer is admitted, so that they can be asked for.
+    fn leaving(&self, _table: &Table<T>) -> &'static [ListId] {
+        &[]
+    }
+
     /// Takes over the entries of another policy, those used longest ago first, each into the list
     /// in which it would be had these rules been in force: what is known of an entry is when it
     /// was used last, and how often of late.
@@ -87,6 +92,10 @@ macro_rules! rules {
 
             fn settle<T>(&mut self, table: &mut Table<T>) {
                 match self { $(Self::$name(rules) => rules.settle(table)),+ }
+            }
+
+            fn leaving<T>(&self, table: &Table<T>) -> &'static [ListId] {
+                match self { $(Self::$name(rules) => rules.leaving(table)),+ }
             }
 
             fn adopt<T>(&mut self, table: &mut Table<T>, entries: &[Place]) {
@@ -195,6 +204,12 @@ impl<T> Core<T> {
         self.offer_known(key, known, weight, payload)
     }
 
+    /// Asks the processor for what an offer of `key` will touch.
+    #[inline]
+    pub(crate) fn expect(&self, key: u64) {
+        self.table.expect(key, self.rules.leaving(&self.table));
+    }
+
     /// As [`offer`](Self::offer), where the key's ghost was found already, if it has one.
     pub(crate) fn offer_known(
         &mut self,
@@ -250,13 +265,7 @@ impl<T> Core<T> {
     /// whoever drops it outside of a lock; one alone costs no allocation.
     #[inline]
     pub(crate) fn take_evicted(&mut self) -> (Option<T>, Vec<T>) {
-        let one = self.table.evicted.pop();
-        let rest = if self.table.evicted.is_empty() {
-            Vec::new()
-        } else {
-            std::mem::take(&mut self.table.evicted)
-        };
-        (one, rest)
+        self.table.evicted.take()
     }
 
     /// Takes a resident entry out and forgets its key.

@@ -17,7 +17,7 @@ impl<T> Table<T> {
 
     /// The entry that has been longest in `list`.
     pub(in crate::policy) fn back(&self, list: ListId) -> Option<Place> {
-        some(self.lists[list].back)
+        some(self.ends[list].back)
     }
 
     /// The one before `place`, nearer the front of its list.
@@ -27,7 +27,7 @@ impl<T> Table<T> {
 
     /// The places of `list`, from the front.
     pub(in crate::policy) fn places(&self, list: ListId) -> impl Iterator<Item = Place> + '_ {
-        let mut next = some(self.lists[list].front);
+        let mut next = some(self.ends[list].front);
         std::iter::from_fn(move || {
             let place = next?;
             next = some(self.link(place).next);
@@ -61,10 +61,11 @@ impl<T> Table<T> {
     }
 
     /// Lets the sketch know how often an entry was used that is given up. One use is what made it
-    /// an entry: that one the sketch has counted.
+    /// an entry: that one the sketch has counted. Of an entry that was not used since it came the
+    /// sketch knows it all: it told how often the key had been asked for, and both faded alike.
     fn hand_over_uses(&mut self, place: Place) {
         let frequency = self.frequency(place);
-        if frequency > 1 {
+        if frequency > 1 && self.node(place).used().is_again() {
             self.history.raise(self.key(place), frequency);
         }
     }
@@ -99,17 +100,17 @@ impl<T> Table<T> {
     }
 
     pub(super) fn link_front(&mut self, list: ListId, place: u32) {
-        let front = self.lists[list].front;
+        let front = self.ends[list].front;
         let link = &mut self.links[place as usize];
         (link.list, link.prev, link.next) = (list as u8, NONE, front);
         let weight = u64::from(link.weight);
         if front == NONE {
-            self.lists[list].back = place;
+            self.ends[list].back = place;
         } else {
             self.links[front as usize].prev = place;
         }
+        self.ends[list].front = place;
         let list = &mut self.lists[list];
-        list.front = place;
         list.len += 1;
         list.weight += weight;
     }
@@ -122,13 +123,14 @@ impl<T> Table<T> {
         if next != NONE {
             self.links[next as usize].prev = prev;
         }
+        let ends = &mut self.ends[list as usize];
+        if ends.front == place {
+            ends.front = next;
+        }
+        if ends.back == place {
+            ends.back = prev;
+        }
         let list = &mut self.lists[list as usize];
-        if list.front == place {
-            list.front = next;
-        }
-        if list.back == place {
-            list.back = prev;
-        }
         list.len -= 1;
         list.weight -= u64::from(weight);
     }

@@ -1,14 +1,17 @@
 //! The store that every policy is written on: entries in a slab, each in one of four lists.
 
+mod evicted;
+pub(crate) mod index;
 mod lists;
 mod node;
 mod uses;
 
-use hashbrown::HashTable;
-
 use super::sketch::Sketch;
 use crate::hash::spread;
-use node::{Link, Node};
+use crate::prefetch;
+use evicted::Evicted;
+use index::Index;
+use node::{Link, Node, Used};
 
 const NONE: u32 = u32::MAX;
 const LISTS: usize = 4;
@@ -24,14 +27,19 @@ const FRONT_PART: u32 = 16;
 pub(crate) type ListId = usize;
 
 #[derive(Clone, Copy, Debug)]
-struct List {
+struct Ends {
     front: u32,
     back: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
     len: u32,
     weight: u64,
 }
 
-const EMPTY: List = List { front: NONE, back: NONE, len: 0, weight: 0 };
+const NOWHERE: Ends = Ends { front: NONE, back: NONE };
+const EMPTY: List = List { len: 0, weight: 0 };
 
 /// Entries by key and in order. Those with a payload are resident, the others are ghosts: keys
 /// that are remembered.
@@ -40,17 +48,25 @@ const EMPTY: List = List { front: NONE, back: NONE, len: 0, weight: 0 };
 /// a sketch; each passes to the other when an entry comes and goes. So a hit touches no sketch, and
 /// whatever policy comes into force finds every frequency known.
 ///
-/// What every look-up touches stands first: the clock that it advances is on the line of the lock
-/// before it, and the rest, which it only reads, on the next.
+/// The fields stand in lines: what every look-up writes to, on the line of the lock before it; what
+/// it only reads; what comings and goings write to; what these read. So processors take no more
+/// lines from each other than they must.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct Table<T> {
     /// Accesses so far.
     clock: u64,
+    /// What is written to in the place of a [node](Node::set_used_if) to be left alone.
+    nowhere: Used,
+    ends: [Ends; LISTS],
+    /// How many entries are resident.
+    len: usize,
+
     nodes: Vec<Node<T>>,
-    index: HashTable<u32>,
+    index: Index,
     /// The clock at which frequencies are halved next.
     aging: u64,
+    capacity: u64,
     /// How many times they were halved.
     era: u8,
     /// How high a use may raise an entry's mark, where the policy in force does no more than that
@@ -58,21 +74,20 @@ pub(crate) struct Table<T> {
     pub(super) marks: u8,
     /// Whether every entry and ghost so far weighed one, so that none need be asked.
     ones: bool,
-    /// How many entries are resident.
-    len: usize,
-    /// What they weigh.
-    weight: u64,
-    capacity: u64,
-    /// As many as there are nodes.
-    links: Vec<Link>,
-    lists: [List; LISTS],
-    free: Vec<u32>,
-    /// How often keys without an entry are asked for.
-    history: Sketch,
     /// Whether keys are remembered for policies that have no use for them, but whose successor may.
     remembers: bool,
-    /// Payloads that were given up, for whoever must drop them outside of a lock.
-    pub(crate) evicted: Vec<T>,
+
+    lists: [List; LISTS],
+    /// What the resident entries weigh.
+    weight: u64,
+    /// Nodes without a key.
+    free: Vec<u32>,
+    pub(super) evicted: Evicted<T>,
+
+    /// As many as there are nodes.
+    links: Vec<Link>,
+    /// How often keys without an entry are asked for.
+    history: Sketch,
 }
 
 /// A place in a table; valid until the entry is removed.
@@ -84,13 +99,15 @@ impl<T> Table<T> {
         let history = Sketch::new(0);
         Self {
             nodes: Vec::new(),
-            index: HashTable::new(),
+            index: Index::new(),
             links: Vec::new(),
             clock: 0,
             aging: uses::AGING * history.entries(),
             era: 0,
             marks: 0,
             ones: true,
+            nowhere: Used::new(0, 0, 0, 0),
+            ends: [NOWHERE; LISTS],
             lists: [EMPTY; LISTS],
             capacity,
             len: 0,
@@ -98,7 +115,7 @@ impl<T> Table<T> {
             free: Vec::new(),
             history,
             remembers: false,
-            evicted: Vec::new(),
+            evicted: Evicted::new(),
         }
     }
 
@@ -125,18 +142,24 @@ impl<T> Table<T> {
         self.weight
     }
 
+    /// Where the index is now; see [`index::prefetch`].
+    #[inline]
+    pub(crate) fn whereabouts(&self) -> (usize, usize) {
+        self.index.whereabouts()
+    }
+
     #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<Place> {
-        let found = self.index.find(spread(key), |place| self.links[*place as usize].key == key);
-        found.map(|place| Place(*place))
+        let is_it = |place: u32| self.links[place as usize].key == key;
+        self.index.find(spread(key), is_it).map(Place)
     }
 
     /// The resident entry of `key` whose payload is the one that `is_it` means. Touches no more
     /// than that payload.
     #[inline]
     pub(crate) fn find_resident(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<Place> {
-        let holds = |place: &u32| self.nodes[*place as usize].payload().is_some_and(&is_it);
-        self.index.find(spread(key), holds).map(|place| Place(*place))
+        let holds = |place: u32| self.nodes[place as usize].payload().is_some_and(&is_it);
+        self.index.find(spread(key), holds).map(Place)
     }
 
     #[inline]
@@ -158,23 +181,25 @@ impl<T> Table<T> {
     }
 
     pub(super) fn stamp(&self, place: Place) -> u32 {
-        self.node(place).stamp
+        self.node(place).used().stamp()
     }
 
     /// The entry was used now.
     pub(super) fn restamp(&mut self, place: Place) {
-        self.nodes[place.0 as usize].stamp = self.now();
+        let now = self.now();
+        let node = &mut self.nodes[place.0 as usize];
+        node.set_used(node.used().at(now));
     }
 
     pub(super) fn mark(&self, place: Place) -> u8 {
-        self.node(place).mark
+        self.node(place).used().mark()
     }
 
     pub(super) fn set_mark(&mut self, place: Place, mark: u8) {
         let node = &mut self.nodes[place.0 as usize];
         // Hot entries stay as they are, and their cache lines clean.
-        if node.mark != mark {
-            node.mark = mark;
+        if node.used().mark() != mark {
+            node.set_used(node.used().marked(mark));
         }
     }
 
@@ -201,7 +226,9 @@ impl<T> Table<T> {
             (self.nodes.len() - 1) as u32
         };
         let links = &self.links;
-        self.index.insert_unique(spread(key), place, |at| spread(links[*at as usize].key));
+        let places = self.nodes.len() - self.free.len();
+        self.index.fit(places, |at| spread(links[at as usize].key));
+        self.index.insert(spread(key), place);
         self.link_front(list, place);
         Place(place)
     }
@@ -220,7 +247,7 @@ impl<T> Table<T> {
         self.ones &= weight == 1;
         let (stamp, era) = (self.now(), self.era);
         let node = &mut self.nodes[place.0 as usize];
-        (node.stamp, node.mark, node.uses, node.era) = (stamp, 0, uses.max(1), era);
+        node.set_used(Used::new(stamp, 0, uses.max(1), era));
         node.put(payload);
         self.links[place.0 as usize].weight = weight;
         self.link_front(list, place.0);
@@ -264,9 +291,7 @@ impl<T> Table<T> {
             self.len -= 1;
             self.weight -= u64::from(weight);
         }
-        if let Ok(found) = self.index.find_entry(spread(key), |at| *at == place.0) {
-            found.remove();
-        }
+        self.index.remove(spread(key), place.0);
         self.free.push(place.0);
         payload
     }
@@ -280,18 +305,19 @@ impl<T> Table<T> {
     /// anew or forgotten: they come out here in the order of their last use, entries first. This
     /// takes four bytes of memory for each, and no more.
     pub(super) fn take_lists(&mut self) -> (Vec<Place>, Vec<Place>) {
-        self.lists = [EMPTY; LISTS];
+        (self.ends, self.lists) = ([NOWHERE; LISTS], [EMPTY; LISTS]);
         let (now, era) = (self.now(), self.era);
         let mut all = Vec::with_capacity(self.nodes.len() - self.free.len());
         for (at, (node, link)) in self.nodes.iter_mut().zip(&mut self.links).enumerate() {
             if link.list != FREE {
-                node.uses >>= era.wrapping_sub(node.era).min(7);
-                (node.era, node.mark, link.list) = (era, 0, FREE);
+                let used = node.used();
+                node.set_used(Used::new(used.stamp(), 0, used.uses_in(era), era).again());
+                link.list = FREE;
                 all.push(Place(at as u32));
             }
         }
         let ghost = |place: &Place| !self.node(*place).is_resident();
-        let age = |place: &Place| now.wrapping_sub(self.node(*place).stamp);
+        let age = |place: &Place| now.wrapping_sub(self.node(*place).used().stamp());
         all.sort_unstable_by_key(|place| (ghost(place), std::cmp::Reverse(age(place)), place.0));
         let entries = all.partition_point(|place| !ghost(place));
         let ghosts = all.split_off(entries);
@@ -301,6 +327,33 @@ impl<T> Table<T> {
     /// Puts an entry or ghost that is in no list at the front of one.
     pub(super) fn enlist(&mut self, list: ListId, place: Place) {
         self.link_front(list, place.0);
+    }
+
+    /// Asks for what an offer of `key` will write to where the last of the lists `leaving` go: what
+    /// it is counted in, those that go, and their neighbours. The lines come all at once then, not
+    /// one after the other.
+    #[inline]
+    pub(super) fn expect(&self, key: u64, leaving: &[ListId]) {
+        prefetch::to_write((&raw const self.lists).addr());
+        prefetch::to_write((&raw const self.evicted).addr());
+        self.history.expect(key);
+        for list in leaving {
+            self.expect_last(*list);
+        }
+    }
+
+    /// Asks for the entry or ghost that has been longest in `list`.
+    #[inline]
+    fn expect_last(&self, list: ListId) {
+        let Ends { front, back } = self.ends[list];
+        let Some(link) = self.links.get(back as usize) else { return };
+        prefetch::to_write((&raw const self.nodes[back as usize]).addr());
+        index::prefetch(self.whereabouts(), spread(link.key));
+        for place in [front, link.prev] {
+            if let Some(link) = self.links.get(place as usize) {
+                prefetch::to_write(std::ptr::from_ref(link).addr());
+            }
+        }
     }
 
     #[inline]
@@ -355,7 +408,8 @@ mod tests {
         table.evict_to(2, place);
         assert_eq!((table.resident_len(), table.resident_weight()), (3, 7));
         assert_eq!(table.payload(place), None);
-        assert_eq!((keys(&table, 2), table.list_weight(2), table.evicted.len()), (vec![3], 3, 1));
+        assert_eq!((keys(&table, 2), table.list_weight(2)), (vec![3], 3));
+        assert_eq!(table.evicted.take(), (Some(()), vec![]));
         let (entries, ghosts) = table.take_lists();
         let keys = |places: &[Place]| places.iter().map(|at| table.key(*at)).collect::<Vec<_>>();
         assert_eq!((keys(&entries), keys(&ghosts)), (vec![1, 2, 4], vec![3]));

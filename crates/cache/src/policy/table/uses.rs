@@ -3,6 +3,7 @@
 //! A resident entry's uses are counted in its node, those of another key in a sketch. All are
 //! halved from time to time: the sketch at once, a node when it is used next.
 
+use super::node::Used;
 use super::{Place, Table};
 use crate::policy::sketch::Sketch;
 
@@ -44,8 +45,7 @@ impl<T> Table<T> {
             self.history.grow();
             self.aging += AGING * (self.history.entries() - before);
         }
-        self.history.add(key);
-        self.history.estimate(key)
+        self.history.add(key).1
     }
 
     /// How often keys that have no entry were asked for of late.
@@ -56,8 +56,7 @@ impl<T> Table<T> {
     /// How often the entry was used of late, 0 to 15.
     #[inline]
     pub(in crate::policy) fn frequency(&self, place: Place) -> u8 {
-        let node = self.node(place);
-        node.uses >> self.era.wrapping_sub(node.era).min(7)
+        self.node(place).used().uses_in(self.era)
     }
 
     /// Notes a use under a policy that only marks: counts it, raises the mark, and notes when.
@@ -70,14 +69,11 @@ impl<T> Table<T> {
     pub(in crate::policy) fn mark_use(&mut self, place: Place) {
         let (now, era, marks) = (self.now(), self.era, self.marks);
         let node = &mut self.nodes[place.0 as usize];
-        let just = now.wrapping_sub(node.stamp) <= JUST_USED;
-        if just && node.era == era && node.uses == MOST_USES && node.mark >= marks {
-            return;
-        }
-        let faded = u32::from(era.wrapping_sub(node.era)).min(7);
-        node.uses = ((u32::from(node.uses) >> faded) + 1).min(u32::from(MOST_USES)) as u8;
-        node.mark = (node.mark + 1).min(marks);
-        (node.era, node.stamp) = (era, now);
+        let before = node.used();
+        let uses = (before.uses_in(era) + 1).min(MOST_USES);
+        let used = node.with(Used::new(now, (before.mark() + 1).min(marks), uses, era).again());
+        let just = now.wrapping_sub(before.stamp()) <= JUST_USED;
+        node.set_used_if(!just || !used.only_later_than(before), used, &mut self.nowhere);
     }
 
     /// Counts a use of the entry.
@@ -85,12 +81,8 @@ impl<T> Table<T> {
     pub(in crate::policy) fn count_use(&mut self, place: Place) {
         let era = self.era;
         let node = &mut self.nodes[place.0 as usize];
-        if node.era != era {
-            node.uses >>= era.wrapping_sub(node.era).min(7);
-            node.era = era;
-        }
-        if node.uses < MOST_USES {
-            node.uses += 1;
-        }
+        let before = node.used();
+        let uses = (before.uses_in(era) + 1).min(MOST_USES);
+        node.set_used(Used::new(before.stamp(), before.mark(), uses, era).again());
     }
 }
