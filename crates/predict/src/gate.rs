@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use plimsoll_core_types::Timestamp;
 
 use crate::check::{self, Checked, ensure};
+use crate::num::share;
 
 /// Values beyond this are rejected: no resource has that much, and profiles are kept in `f32`.
 pub(crate) const LARGEST: f64 = 1e30;
@@ -72,7 +73,12 @@ impl Grid {
         self.stale = 0;
         let half = self.interval / 2;
         let since = at.saturating_sub(due);
-        let steps = since / self.interval + u64::from(since % self.interval > half);
+        // Nearly always the next step; only else is a division worth its time.
+        let steps = if since > half && since - half <= self.interval {
+            1
+        } else {
+            since / self.interval + u64::from(since % self.interval > half)
+        };
         if steps == 0 {
             return Place::Duplicate;
         }
@@ -158,7 +164,7 @@ impl Outage {
         self.run = 0;
         let value = value as f32;
         self.seen = self.seen.saturating_add(1);
-        let rate = (1.0 / self.seen as f32).max(0.01);
+        let rate = share(self.seen, 0.01);
         self.usual += rate * (value - self.usual);
         if self.seen == 1 || value < self.least {
             self.least = value;

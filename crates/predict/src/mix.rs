@@ -87,22 +87,15 @@ impl Mix {
         (Dozen::new(&self.weights) * said).sum()
     }
 
-    /// Learns that `given` and what the experts `said` should have been `truth`. The weights are
-    /// those of `prior`, moved by all regret so far.
+    /// Learns that `given` and what the experts `said` should have been `truth`; true when the weights
+    /// are to be put together anew.
     #[inline(always)]
-    pub(crate) fn learn(
-        &mut self,
-        said: Dozen,
-        given: f32,
-        truth: f32,
-        against: Against,
-        prior: impl FnOnce() -> Dozen,
-    ) {
+    pub(crate) fn learn(&mut self, said: Dozen, given: f32, truth: f32, against: Against) -> bool {
         let loss = (given - truth).abs();
         self.rounds = self.rounds.saturating_add(1);
         self.scale += share(self.rounds, 0.02) * (loss - self.scale);
         if self.scale <= f32::MIN_POSITIVE {
-            return;
+            return false;
         }
         let better = match against {
             Against::Combination => {
@@ -116,18 +109,20 @@ impl Mix {
         let regret = Dozen::new(&self.regret) * FORGET + round;
         let variation = Dozen::new(&self.variation) * FORGET + round * round;
         (self.regret, self.variation) = (regret.array(), variation.array());
-        if self.rounds <= OFTEN || self.rounds.is_multiple_of(WEIGH) {
-            self.weigh(regret, variation, prior());
-        }
+        self.rounds <= OFTEN || self.rounds.is_multiple_of(WEIGH)
     }
 
+    /// Makes the weights those of `prior`, moved by all regret so far.
     #[inline(always)]
-    fn weigh(&mut self, regret: Dozen, variation: Dozen, prior: Dozen) {
-        let rate = Dozen::all(LN_COUNT) / (variation + Dozen::all(1.0));
-        let rate = rate.sqrt().min(Dozen::all(FASTEST));
-        let exponent = rate * (regret - rate * variation);
-        let most = Dozen::all(exponent.largest());
-        let weights = prior * rate * (exponent - most).exp_below_one();
+    pub(crate) fn weigh(&mut self, prior: Dozen) {
+        let (regret, variation) = (Dozen::new(&self.regret), Dozen::new(&self.variation));
+        // By Cauchy and Schwarz, no regret is larger than the root of its variation times the rounds
+        // that count, so that with this rate no exponent is beyond 41: none need be taken off all.
+        let square = Dozen::all(LN_COUNT) / (variation + Dozen::all(1.0));
+        let rate = square.sqrt().min(Dozen::all(FASTEST));
+        let square = square.min(Dozen::all(FASTEST * FASTEST));
+        let exponent = rate * regret - square * variation;
+        let weights = prior * rate * exponent.exp();
         self.weights = (weights * (1.0 / weights.sum())).array();
     }
 
@@ -156,7 +151,9 @@ mod tests {
             let said = std::array::from_fn(|k| ((step * (k as u32 + 1)) as f32 * 0.37).sin());
             let among = Dozen::new(&said);
             let given = mix.combine(among);
-            mix.learn(among, given, truth(step, &said), against, || Dozen::new(&prior));
+            if mix.learn(among, given, truth(step, &said), against) {
+                mix.weigh(Dozen::new(&prior));
+            }
         }
         mix
     }

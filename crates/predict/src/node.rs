@@ -7,13 +7,14 @@ use crate::experts::{COUNT, Predictions, Reach, index};
 use crate::interval::{Pace, Tails};
 use crate::lanes::{Briefs, Dozen, Four};
 use crate::mix::{Against, Mix};
+use crate::num::middle;
 use crate::score::{self, Losses, Said, Shadow};
 use crate::stack::Stack;
 
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
 /// How many forecasts of each horizon may wait for their truth.
-const SLOTS: [usize; NODES] = [2, 5, 13, 13, 19];
+const SLOTS: [usize; NODES] = [2, 5, 13, 11, 21];
 /// Of each near horizon, the forecast of one step in 2^… is noted, and that of one in 2^… is learnt
 /// by the stack: what is said of neighbouring steps is nearly the same where they are far. As long
 /// as a series is [`YOUNG`] it is all of them, since everything is yet to be learnt.
@@ -26,14 +27,21 @@ const YOUNG: u64 = 1024;
 /// The first horizon that is far: about a sixth of a season.
 const FAR: usize = 3;
 
+/// At far horizons no trend lasts, so that the place of the damped one is taken by what most agree
+/// on: the median of the weekly profile, the stack and the long level. Where one of them is far off,
+/// as a profile is by a burst, it does not matter by how much.
+const AGREED: usize = index::HOLT;
+
 /// What weight each expert begins with, at near and at far horizons: what is true of the last
 /// few values matters little then.
 const NEAR_PRIOR: Predictions = [1.0; COUNT];
 const FAR_PRIOR: Predictions = {
     let mut prior = [1.0; COUNT];
     prior[index::LAST] = 0.15;
-    prior[index::HOLT] = 0.15;
+    prior[index::WINTERS] = 0.15;
     prior[index::SEASONAL_NAIVE] = 0.15;
+    prior[index::PROFILE] = 4.0;
+    prior[AGREED] = 4.0;
     prior
 };
 
@@ -153,7 +161,7 @@ impl Node {
             waiting: 0,
             noted: NOTED[place],
             fitted: FITTED[place],
-            pace: Pace::new(ahead, (ahead / stride) as u32, far),
+            pace: Pace::new(place, ahead, (ahead / stride) as u32 >> NOTED[place]),
             mix: Mix::new(if far { &FAR_PRIOR } else { &NEAR_PRIOR }),
             stack: Stack::new(),
             tails: Tails::new(),
@@ -184,15 +192,17 @@ impl Node {
         self.mix.weights()
     }
 
-    pub(crate) const fn is_far(&self) -> bool {
-        self.far
-    }
-
     /// What the mixture says, given what the experts say, the last value among them; fills in what
-    /// the stack says.
+    /// the stack says, and what most agree on.
     #[inline(always)]
     pub(crate) fn mixed(&self, said: Dozen, last: f32) -> (Dozen, f32) {
-        let said = said.with::<{ index::STACK }>(self.stack.predict(said, last));
+        let stacked = self.stack.predict(said, last);
+        let mut said = said.with::<{ index::STACK }>(stacked);
+        if self.far {
+            let all = said.array();
+            let agreed = middle(all[index::WEEKLY], stacked, all[index::LONG]);
+            said = said.with::<AGREED>(agreed);
+        }
         (said, self.mix.combine(said))
     }
 
@@ -283,16 +293,18 @@ impl Node {
             };
         let usual = self.tails.scale();
         let bounds = if far { score::FAR } else { score::NEAR };
-        let all = Said { own: point, naive: last, seasonal, constant: long };
-        self.losses.learn(truth, all, bounds);
         let against = if far { Against::Expert } else { Against::Combination };
-        self.mix.learn(said, point, truth, against, || prior(far, nearer));
+        let weigh = self.mix.learn(said, point, truth, against);
+        let all = Said { own: point, naive: last, seasonal, constant: long };
+        self.losses.learn(truth, all, bounds, error, (low, high));
+        let missed = [error < low, error > high];
+        self.tails.learn(error, factor, missed, self.pace);
         if step < YOUNG || one_of(self.fitted, step) {
             self.stack.learn(said, last, truth);
         }
-        self.losses.learn_interval(error, low, high);
-        let missed = [error < low, error > high];
-        self.tails.learn(error, factor, missed, self.pace);
+        if weigh {
+            self.mix.weigh(prior(far, nearer));
+        }
         Some(Outcome { error, usual })
     }
 

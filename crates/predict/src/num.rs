@@ -12,6 +12,12 @@ pub(crate) const fn smaller(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
 }
 
+/// The median of three numbers.
+#[inline]
+pub(crate) const fn middle(a: f32, b: f32, c: f32) -> f32 {
+    larger(smaller(a, b), smaller(larger(a, b), c))
+}
+
 /// The share of a new value in a mean of `rounds` values, the oldest of which fade: no less than
 /// `least`.
 #[inline(always)]
@@ -110,6 +116,14 @@ mod tests {
                 assert!((ln_near(x) - x.ln()).abs() < 2e-4, "{x}: {} {}", ln_near(x), x.ln());
             }
         }
+    }
+
+    #[test]
+    fn the_middle_is_the_median() {
+        for [a, b, c] in [[1.0, 2.0, 3.0], [2.0, 1.0, 3.0], [3.0, 1.0, 2.0], [2.0, 3.0, 1.0]] {
+            assert_eq!(middle(a, b, c), 2.0);
+        }
+        assert_eq!(middle(1.0, 1.0, 5.0), 1.0);
     }
 
     #[test]

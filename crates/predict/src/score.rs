@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked};
 use crate::lanes::Four;
-use crate::num::{larger, share};
+use crate::num::share;
 
 /// Losses are compared after so many scores.
 pub(crate) const NEEDED: u32 = 12;
@@ -62,9 +62,20 @@ impl Losses {
         check::within("losses.pinball", &[self.pinball], 0.0, f32::MAX)
     }
 
-    /// Learns that what was said should have been `truth`.
+    /// Learns that what was said should have been `truth`, and that `error` was met where the interval
+    /// reached from `low` to `high`.
     #[inline(always)]
-    pub(crate) fn learn(&mut self, truth: f32, said: Said, bounds: Bounds) {
+    pub(crate) fn learn(
+        &mut self,
+        truth: f32,
+        said: Said,
+        bounds: Bounds,
+        error: f32,
+        (low, high): (f32, f32),
+    ) {
+        /// The levels of the interval's ends and of the point, and what is left of one.
+        const LEVELS: [f32; 4] = [0.025, 0.975, 0.5, 0.5];
+        const OTHERS: [f32; 4] = [-0.975, -0.025, -0.5, -0.5];
         self.scored = self.scored.saturating_add(1);
         let rate = share(self.scored, RATE);
         let said = Four::new([said.own, said.naive, said.seasonal, said.constant]);
@@ -72,18 +83,12 @@ impl Losses {
         let means = means + ((Four::all(truth) - said).abs() - means) * rate;
         [self.own, self.naive, self.seasonal, self.constant] = means.array();
         self.judge(bounds);
-    }
-
-    /// Learns that `error` was met where the interval reached from `low` to `high`; after
-    /// [`Self::learn`] of the same round.
-    #[inline(always)]
-    pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
-        let rate = share(self.scored.max(1), RATE);
+        let off = Four::all(error) - Four::new([low, high, 0.0, 0.0]);
+        let losses = (off * Four::new(LEVELS)).max(off * Four::new(OTHERS));
+        let [at_low, at_high, at_point, _] = losses.array();
         let missed = if error < low || error > high { 1.0 } else { 0.0 };
         self.missed += rate * (missed - self.missed);
-        let loss = |level: f32, off: f32| larger(level * off, (level - 1.0) * off);
-        let sum = loss(0.025, error - low) + loss(0.5, error) + loss(0.975, error - high);
-        self.pinball += rate * (sum / 3.0 - self.pinball);
+        self.pinball += rate * ((at_low + at_point + at_high) * (1.0 / 3.0) - self.pinball);
     }
 
     /// Share of values within the 95% interval.

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
-use crate::lanes::Four;
+use crate::lanes::{Job, widest};
 use crate::num::{dot, larger, smaller};
 
 /// Correlations are learnt of so many values at a time.
@@ -38,6 +38,23 @@ pub(crate) struct SeasonFinder {
     slowest: f32,
     mean: f32,
     spread: f32,
+}
+
+/// Learns what fresh values say of each lag.
+struct Correlate<'a> {
+    finder: &'a mut SeasonFinder,
+    fresh: usize,
+    ring: &'a [f32],
+    oldest: usize,
+}
+
+impl Job for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.finder.correlate_here(self.fresh, self.ring, self.oldest);
+    }
 }
 
 impl SeasonFinder {
@@ -72,6 +89,11 @@ impl SeasonFinder {
     /// Several values at once, so that each of the past is brought to the common scale once for all
     /// of them.
     pub(crate) fn correlate(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
+        widest(Correlate { finder: self, fresh, ring, oldest });
+    }
+
+    #[inline(always)]
+    fn correlate_here(&mut self, fresh: usize, ring: &[f32], oldest: usize) {
         if self.spread <= f32::MIN_POSITIVE {
             return;
         }
@@ -85,27 +107,15 @@ impl SeasonFinder {
         }
         weighed[fresh.min(BATCH)..].fill(0.0);
         self.square = faded * self.square + dot(&now, &weighed);
-        let each = weighed.map(Four::all);
         for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
             let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);
-            let sum = |part: usize| {
-                let window: &[f32; BATCH + 3] = values[4 * part..].first_chunk()?;
-                let mut sum = Four::all(0.0);
-                for (back, now) in each.iter().enumerate() {
-                    sum = sum + *now * four(window, back);
+            // A plain loop, which is done several lags at a time.
+            for (product, window) in products.iter_mut().zip(values.array_windows::<BATCH>()) {
+                let mut sum = 0.0;
+                for (now, value) in weighed.iter().zip(window) {
+                    sum += now * value;
                 }
-                Some(sum)
-            };
-            let (parts, rest) = products.as_chunks_mut::<4>();
-            let whole = parts.len();
-            for (part, product) in parts.iter_mut().enumerate() {
-                let Some(sum) = sum(part) else { break };
-                *product = (Four::new(*product) * faded + sum).array();
-            }
-            if let (false, Some(sum)) = (rest.is_empty(), sum(whole)) {
-                for (product, sum) in rest.iter_mut().zip(sum.array()) {
-                    *product = faded * *product + sum;
-                }
+                *product = faded * *product + sum;
             }
         }
         if let Some((season, products)) = &mut self.given {
@@ -264,6 +274,7 @@ struct Past<'a> {
 
 impl Past<'_> {
     /// Those from `back` steps before the last one on, the nearest first; zero where none is known.
+    #[inline(always)]
     fn from<const N: usize>(self, back: usize) -> [f32; N] {
         let mut values = [0.0; N];
         // Newest first: what was written before the ring's end was last passed comes after.
@@ -274,26 +285,18 @@ impl Past<'_> {
         let early = &early[..early.len() - passed];
         let (of_late, of_early) = values.split_at_mut(near);
         let far = early.len().min(of_early.len());
-        reverse(of_late, &late[late.len() - near..]);
-        reverse(&mut of_early[..far], &early[early.len() - far..]);
-        for value in &mut values {
-            *value = smaller(larger((*value - self.mean) * self.unit, -CUT), CUT);
-        }
+        self.reverse(of_late, &late[late.len() - near..]);
+        self.reverse(&mut of_early[..far], &early[early.len() - far..]);
         let known = usize::try_from(self.known).unwrap_or(usize::MAX).min(self.ring.len());
         values[known.saturating_sub(back).min(N)..].fill(0.0);
         values
     }
-}
 
-/// Copies from the last to the first.
-fn reverse(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from.iter().rev()) {
-        *to = *from;
+    /// Brings them to the common scale, from the last to the first.
+    #[inline(always)]
+    fn reverse(self, to: &mut [f32], from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from.iter().rev()) {
+            *to = smaller(larger((*from - self.mean) * self.unit, -CUT), CUT);
+        }
     }
-}
-
-/// Four values from `at` on.
-#[inline]
-fn four<const N: usize>(values: &[f32; N], at: usize) -> Four {
-    Four::new(values[at..].first_chunk().copied().unwrap_or_default())
 }

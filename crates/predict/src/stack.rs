@@ -146,11 +146,11 @@ impl Inverse {
         ((a[0] + b[1]) + (c[2] + d[3])) + (self.corner[0] + self.corner[2])
     }
 
-    /// Takes the square of `half` off, which keeps it symmetric to the last bit, and forgets a
+    /// Takes the square of `half` off, whose trace is `trace`, which keeps it symmetric to the last bit, and forgets a
     /// little.
     #[inline(always)]
-    fn shrink(&mut self, half: Vector) {
-        let grown = if self.trace() - half.dot(half) < LARGEST { 1.0 / FORGET } else { 1.0 };
+    fn shrink(&mut self, half: Vector, trace: f32) {
+        let grown = if self.trace() - trace < LARGEST { 1.0 / FORGET } else { 1.0 };
         let [first, second] = half.rest;
         let rows = self.square.iter_mut().zip(half.wide.array());
         for ((row, by), floor) in rows.zip(FLOOR) {
@@ -231,11 +231,11 @@ impl Stack {
         let coefficients = self.coefficients.load();
         let error = smaller(larger(target * unit, -CUT), CUT) - coefficients.dot(features);
         let gain = self.inverse.times(features);
-        let along = gain.dot(features);
+        let (along, size) = (gain.dot(features), gain.dot(gain));
         // Weighing a round by 1/|error| is the same as adding |error| to the norm.
         let norm = 1.0 / (larger(error.abs(), CERTAIN) + larger(along, 0.0));
         self.coefficients = coefficients.plus(gain.times(norm * error)).cut().store();
-        self.inverse.shrink(gain.times(norm.sqrt()));
+        self.inverse.shrink(gain.times(norm.sqrt()), norm * size);
     }
 
     /// As if every value had been `by` times what it was.

@@ -88,8 +88,8 @@ fn forecasts_of_the_shared_series_are_accurate_and_calibrated() {
         .collect();
     let goals = [Some(0.80), None, Some(0.84), Some(0.75)];
     // What is reached, with a margin for what changes in a digit that does not matter.
-    let held = [0.77, 0.70, 0.65, 0.78];
-    let covered = [0.95, 0.95, 0.90, 0.28];
+    let held = [0.77, 0.70, 0.65, 0.752];
+    let covered = [0.95, 0.95, 0.93, 0.43];
     for (place, horizon) in HORIZONS.into_iter().enumerate() {
         let own = geometric_mean(&relative(&found, "plimsoll", place));
         let mut row = Row::new("predict.rel_mae", own, "ratio", Better::Lower);
@@ -113,7 +113,7 @@ fn forecasts_of_the_shared_series_are_accurate_and_calibrated() {
     let mut row = Row::new("predict.coverage_ok_share", share, "ratio", Better::Higher);
     row.goal = Some(0.95);
     report(&row.label("horizon", "path"));
-    assert!(share >= 0.43, "{share}");
+    assert!(share >= 0.71, "{share}");
     for (_, found) in &found {
         let [own, seasonal] = ["plimsoll", "seasonal-naive"]
             .map(|model| found.get(model, found.season).map_or(f64::NAN, |score| score.mae));

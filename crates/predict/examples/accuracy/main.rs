@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_predict::evaluate::{EvaluateOptions, Evaluation, Series, evaluate, read_csv};
+use plimsoll_predict::{ConfigError, Forecaster, ForecasterConfig};
 
 /// One series, and its full evaluation.
 #[derive(Debug)]
@@ -25,6 +26,17 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) series: Series,
     pub(crate) found: Evaluation,
+}
+
+impl Case {
+    /// A forecaster that has seen nothing of it, as the evaluation begins with.
+    pub(crate) fn forecaster(&self) -> Result<Forecaster, ConfigError> {
+        let mut config = ForecasterConfig::new(self.series.interval());
+        if self.series.values().iter().flatten().any(|value| *value < 0.0) {
+            config.floor = None;
+        }
+        Forecaster::new(config)
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use plimsoll_core_types::Timestamp;
-use plimsoll_predict::{Forecaster, ForecasterConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::Case;
@@ -146,11 +145,7 @@ impl Sampled {
 }
 
 fn own(case: &Case, origins: &BTreeSet<usize>) -> Vec<Said> {
-    let mut config = ForecasterConfig::new(case.series.interval());
-    if case.series.values().iter().flatten().any(|value| *value < 0.0) {
-        config.floor = None;
-    }
-    let Ok(mut forecaster) = Forecaster::new(config) else { return Vec::new() };
+    let Ok(mut forecaster) = case.forecaster() else { return Vec::new() };
     let interval = case.series.interval().as_nanos() as u64;
     let mut all = Vec::new();
     for (step, value) in case.series.values().iter().enumerate() {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Predictions, index};
 use crate::check::{self, Checked};
+use crate::lanes::Four;
 use crate::num::{exp_below_one, larger, share, smaller};
 
 const SLOW: f32 = 0.1;
@@ -20,24 +21,30 @@ const HOLT_DAMP: f32 = 0.9;
 const LN_HOLT_DAMP: f32 = -0.105_360_52;
 /// The steps of a running median are cut at this share of the mean deviation.
 const CUT: f32 = 0.5;
+/// The same of each center: those of the average are not.
+const CUTS: [f32; 4] = [f32::MAX, CUT, CUT, CUT];
+/// A cut average moves less than an uncut one; the factor makes their memory alike.
+const FASTER: [f32; 4] = [1.0, 2.0, 2.0, 2.0];
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Levels {
     seen: u32,
     last: f32,
-    slow: f32,
-    median: Median,
-    long: Median,
-    ever: Median,
     holt: f32,
     trend: f32,
+    /// The average and the running medians, by [`AVERAGE`] and those after it.
+    centers: [f32; 4],
+    /// Mean deviations from them.
+    spreads: [f32; 4],
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Median {
-    center: f32,
-    spread: f32,
-}
+/// Which of the centers is where.
+const AVERAGE: usize = 0;
+const SHORT: usize = 1;
+const LONG: usize = 2;
+const EVER: usize = 3;
+/// At first, all are plain averages.
+const PLAIN: f32 = 0.5;
 
 impl Levels {
     #[inline(always)]
@@ -46,10 +53,23 @@ impl Levels {
         let start = share(self.seen, 1e-6);
         let cycle = 1.0 / season as f32;
         self.last = value;
-        self.slow += larger(SLOW, start) * (value - self.slow);
-        self.median.learn(value, larger(MEDIAN, start));
-        self.long.learn(value, larger(cycle.clamp(0.001, 0.02), start));
-        self.ever.learn(value, larger(0.2 * cycle, start));
+        let mut rates = [0.0; 4];
+        rates[AVERAGE] = SLOW;
+        rates[SHORT] = MEDIAN;
+        rates[LONG] = smaller(larger(cycle, 0.001), 0.02);
+        rates[EVER] = 0.2 * cycle;
+        let rates = Four::new(rates).max(Four::all(start));
+        let centers = Four::new(self.centers);
+        let off = Four::all(value) - centers;
+        let spreads = Four::new(self.spreads);
+        let spreads = spreads + rates * (off.abs() - spreads);
+        let step = if start >= PLAIN {
+            rates * off
+        } else {
+            let cut = spreads * Four::new(CUTS);
+            rates * Four::new(FASTER) * off.max(Four::all(0.0) - cut).min(cut)
+        };
+        (self.centers, self.spreads) = ((centers + step).array(), spreads.array());
         let expected = self.holt + HOLT_DAMP * self.trend;
         let before = self.holt;
         self.holt = expected + larger(HOLT_LEVEL, start) * (value - expected);
@@ -67,46 +87,28 @@ impl Levels {
     #[inline(always)]
     pub(crate) fn predict(&self, damped: f32, said: &mut Predictions) {
         said[index::LAST] = self.last;
-        said[index::SLOW] = self.slow;
-        said[index::MEDIAN] = self.median.center;
-        said[index::LONG] = self.long.center;
-        said[index::CYCLE] = self.ever.center;
+        said[index::SLOW] = self.centers[AVERAGE];
+        said[index::MEDIAN] = self.centers[SHORT];
+        said[index::LONG] = self.centers[LONG];
+        said[index::CYCLE] = self.centers[EVER];
         said[index::HOLT] = self.holt + damped * self.trend;
     }
 }
 
 impl Levels {
     pub(crate) fn check(&self) -> Checked {
-        let medians = [&self.median, &self.long, &self.ever];
         check::values("levels.last", &[self.last])?;
-        check::values("levels.slow", &[self.slow])?;
         check::values("levels.holt", &[self.holt])?;
         check::values("levels.trend", &[self.trend])?;
-        check::values("levels.center", &medians.map(|median| median.center))?;
-        check::sizes("levels.spread", &medians.map(|median| median.spread))
+        check::values("levels.centers", &self.centers)?;
+        check::sizes("levels.spreads", &self.spreads)
     }
 
     /// As if every value had been `by` times what it was.
     pub(crate) fn scale(&mut self, by: f32) {
-        for value in [&mut self.last, &mut self.slow, &mut self.holt, &mut self.trend] {
+        let levels = [&mut self.last, &mut self.holt, &mut self.trend];
+        for value in levels.into_iter().chain(&mut self.centers).chain(&mut self.spreads) {
             *value *= by;
         }
-        for median in [&mut self.median, &mut self.long, &mut self.ever] {
-            median.center *= by;
-            median.spread *= by;
-        }
-    }
-}
-
-impl Median {
-    #[inline(always)]
-    fn learn(&mut self, value: f32, rate: f32) {
-        let off = value - self.center;
-        self.spread += rate * (off.abs() - self.spread);
-        let cut = CUT * self.spread;
-        // A cut average moves less than an uncut one; the factor makes their memory alike.
-        let step =
-            if rate >= 0.5 { rate * off } else { 2.0 * rate * smaller(larger(off, -cut), cut) };
-        self.center += step;
     }
 }

@@ -5,7 +5,7 @@ use plimsoll_core_types::{Quantiles, Ratio, Reason};
 use crate::config::SeasonSpec;
 use crate::experts::{Reach, index};
 use crate::gate::LARGEST;
-use crate::interval::COUNT as LEVELS;
+use crate::interval::{self, COUNT as LEVELS};
 use crate::lanes::Dozen;
 use crate::node::NODES;
 use crate::num::ln_near;
@@ -21,6 +21,7 @@ impl Forecaster {
         let origin = self.origin?;
         let steps = steps.max(1);
         let (center, offsets) = self.said_of(steps);
+        let offsets = interval::around_the_ends(offsets);
         // A finite bound, so that nothing that is said can be infinite.
         let mut least = self.config.floor.unwrap_or(-2.0 * LARGEST);
         let mut values = [0.0; LEVELS];

@@ -14,6 +14,7 @@ use crate::drift::Drift;
 use crate::error::ConfigError;
 use crate::experts::Experts;
 use crate::gate::{Grid, Intake, LARGEST, Outage, Place};
+use crate::lanes::{Job, widest};
 use crate::node::{NODES, Node};
 use crate::season::SeasonFinder;
 use crate::spread::{self, Spread};
@@ -70,6 +71,21 @@ const LAST_STEP: u64 = 1 << 62;
 
 /// The two-sided test alarms past this sum of normalised errors.
 const ALARM: f32 = 25.0;
+
+/// Lets one step pass.
+struct Advance<'a> {
+    forecaster: &'a mut Forecaster,
+    value: Option<f32>,
+}
+
+impl Job for Advance<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.forecaster.advance_here(self.value);
+    }
+}
 
 impl Forecaster {
     /// A forecaster that has seen nothing.
@@ -164,6 +180,11 @@ impl Forecaster {
     }
 
     fn advance(&mut self, value: Option<f32>) {
+        widest(Advance { forecaster: self, value });
+    }
+
+    #[inline(always)]
+    fn advance_here(&mut self, value: Option<f32>) {
         if let Some(value) = value {
             self.seen += 1;
             self.settle(value);
@@ -196,7 +217,8 @@ impl Forecaster {
         let mut changed = false;
         for place in 0..NODES {
             let (nearer, farther) = self.nodes.split_at_mut(place);
-            let nearer = nearer.last().filter(|node| node.is_far()).map(Node::weights);
+            // The horizon before the last one is as far as that.
+            let nearer = if place == NODES - 1 { nearer.last().map(Node::weights) } else { None };
             let outcome = farther[0].settle(self.step, value, factor, nearer);
             let Some(outcome) = outcome.filter(|outcome| outcome.usual > 0.0) else { continue };
             let normal = outcome.error / outcome.usual;
@@ -245,5 +267,30 @@ impl Forecaster {
     /// How many values were learnt.
     pub const fn seen(&self) -> u64 {
         self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn an_update_is_the_same_with_the_least_registers() {
+        let mut config = ForecasterConfig::new(Duration::from_mins(30));
+        config.season = SeasonSpec::Auto;
+        let mut widest = Forecaster::new(config).unwrap();
+        let mut least = widest.clone();
+        for step in 0..3_000_u32 {
+            let value = 40.0 * (step as f32 * 0.131).sin() + (step * 7919 % 23) as f32;
+            let value = (step % 50 != 7).then_some(value);
+            for forecaster in [&mut widest, &mut least] {
+                forecaster.origin = Some(50.0);
+            }
+            widest.advance(value);
+            least.advance_here(value);
+            assert_eq!(widest, least, "at {step}");
+        }
+        assert_eq!(widest.forecast(5), least.forecast(5));
     }
 }

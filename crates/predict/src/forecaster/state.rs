@@ -10,7 +10,7 @@ use super::{ALARM, Forecaster, LAST_STEP, season};
 
 /// The version of the state that [`SavedForecaster`] writes. State of another version is refused,
 /// and the series is learnt anew.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// A forecaster's state with its version, to be kept and read back in any format of serde.
 ///

@@ -71,6 +71,12 @@ impl Four {
         Self(kind::from_brief(brief))
     }
 
+    /// Twelve such numbers.
+    #[inline(always)]
+    pub(super) fn from_briefs(briefs: &[Brief; 3]) -> [Self; 3] {
+        kind::from_briefs(briefs).map(Self)
+    }
+
     /// The nearest such numbers; none may be larger than 3.3e38.
     #[inline(always)]
     pub(crate) fn brief(self) -> Brief {
@@ -138,9 +144,10 @@ mod sse {
 
     use std::arch::x86_64::{
         __m128, _mm_add_epi32, _mm_add_ps, _mm_and_ps, _mm_castps_si128, _mm_castsi128_ps,
-        _mm_cmpgt_ps, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_div_ps, _mm_loadu_ps, _mm_max_ps,
-        _mm_min_ps, _mm_mul_ps, _mm_packs_epi32, _mm_set1_epi32, _mm_set1_ps, _mm_setzero_si128,
-        _mm_slli_epi32, _mm_sqrt_ps, _mm_srai_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpacklo_epi16,
+        _mm_cmpgt_ps, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_div_ps, _mm_loadl_epi64,
+        _mm_loadu_ps, _mm_loadu_si128, _mm_max_ps, _mm_min_ps, _mm_mul_ps, _mm_packs_epi32,
+        _mm_set1_epi32, _mm_set1_ps, _mm_setzero_si128, _mm_slli_epi32, _mm_sqrt_ps,
+        _mm_srai_epi32, _mm_storeu_ps, _mm_sub_ps, _mm_unpackhi_epi16, _mm_unpacklo_epi16,
     };
 
     pub(super) type Inner = __m128;
@@ -197,6 +204,24 @@ mod sse {
         unsafe {
             let bits = _mm_cvtsi64_si128(bits.cast_signed());
             _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), bits))
+        }
+    }
+
+    /// Reads what `Dozen::briefs` wrote in the pieces in which that was written: any other piece
+    /// would have to wait until all before it has been written to the cache.
+    #[inline(always)]
+    pub(super) fn from_briefs(briefs: &[super::Brief; 3]) -> [Inner; 3] {
+        let [.., last] = briefs;
+        // SAFETY: x86-64 always has SSE2; four halves are read from two briefs, and two from one.
+        unsafe {
+            let zero = _mm_setzero_si128();
+            let first = _mm_loadu_si128(briefs.as_ptr().cast());
+            let last = _mm_loadl_epi64(last.as_ptr().cast());
+            [
+                _mm_castsi128_ps(_mm_unpacklo_epi16(zero, first)),
+                _mm_castsi128_ps(_mm_unpackhi_epi16(zero, first)),
+                _mm_castsi128_ps(_mm_unpacklo_epi16(zero, last)),
+            ]
         }
     }
 
@@ -258,6 +283,11 @@ mod plain {
     }
 
     #[inline(always)]
+    pub(super) fn from_briefs(briefs: &[super::Brief; 3]) -> [Inner; 3] {
+        briefs.map(from_brief)
+    }
+
+    #[inline(always)]
     pub(super) fn brief(of: Inner) -> super::Brief {
         let [a, b, c, d] = of.map(|value| value.to_bits().wrapping_add(0x8000) >> 16);
         [a | b << 16, c | d << 16]
@@ -298,6 +328,8 @@ mod tests {
         assert_eq!(Four::new(B).raise(Four::new(powers)).array(), plain::raise(B, powers));
         assert_eq!(a.brief(), plain::brief(A));
         assert_eq!(Four::from_brief(b.brief()).array(), plain::from_brief(plain::brief(B)));
+        let briefs = [a, b, a + b].map(Four::brief);
+        assert_eq!(Four::from_briefs(&briefs).map(Four::array), plain::from_briefs(&briefs));
         assert_eq!((a * 2.0).array(), A.map(|value| value * 2.0));
         assert_eq!(a.cut(-1.0, 1.0).array(), [1.0, -1.0, 0.0, 1.0]);
     }

@@ -7,13 +7,16 @@
 //! there is no such register the same is done one by one.
 //!
 //! Wider registers are no faster here: an update is a few chains of operations, each of which waits
-//! for the one before, and these wait as long for twelve numbers at once as for four.
+//! for the one before, and these wait as long for twelve numbers at once as for four. More of them
+//! are: see [`widest`].
 
 mod dozen;
 mod four;
+mod wide;
 
 pub(crate) use dozen::{Briefs, Dozen};
 pub(crate) use four::{Brief, Four};
+pub(crate) use wide::{Job, widest};
 
 /// The twelve numbers of an array.
 #[inline(always)]
