@@ -1,6 +1,9 @@
 //! Work compiled once more for machines with more registers.
 
-#![expect(unsafe_code, reason = "what is compiled for some machines only is unsafe to call")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "what is compiled for some machines only is unsafe to call")
+)]
 
 /// Something to be done with all registers that the machine has.
 pub(crate) trait Job {
