@@ -168,6 +168,7 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
         self.insert_hashed(at, hash, key, value, weight, false);
     }
 
+    #[inline(never)]
     fn insert_hashed(&self, at: usize, hash: u64, key: K, value: V, weight: u32, missing: bool) {
         let mut core = self.shards[at].0.0.lock();
         let is_it = |(held, _): &(K, V)| *held == key;
@@ -200,7 +201,6 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
             return value;
         }
         core.table.expect(hash);
-        core.expect_to_leave();
         drop(core);
         let value = init();
         self.insert_hashed(at, hash, key.clone(), value.clone(), 1, true);
