@@ -10,9 +10,9 @@ use std::hash::{BuildHasher, Hash};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use plimsoll_brief::Brief;
 use plimsoll_core_types::CachePolicy;
 
-use crate::brief::Brief;
 use crate::hash::{Seeded, spread};
 use crate::policy::core::Core;
 use crate::policy::table::index;

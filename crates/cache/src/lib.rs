@@ -26,11 +26,6 @@
 
 pub mod adapt;
 mod advice;
-#[cfg_attr(loom, doc(hidden))]
-#[cfg(loom)]
-pub mod brief;
-#[cfg(not(loom))]
-mod brief;
 pub mod budget;
 mod config;
 mod engine;

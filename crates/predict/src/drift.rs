@@ -27,6 +27,7 @@ impl Drift {
     }
 
     /// Learns a normalised error; true when the series has changed.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, normal: f32, threshold: f32) -> bool {
         let normal = normal.clamp(-CUT, CUT);
         self.above = (self.above + normal - TOLERATED).max(0.0);

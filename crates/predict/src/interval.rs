@@ -120,6 +120,7 @@ impl Tails {
 
     /// Learns an error (truth less point) that was expected to be `factor` times the usual, and
     /// whether it was beyond the low and the high end that were given out.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, error: f32, factor: f32, missed: [bool; 2], pace: Pace) {
         self.rounds = self.rounds.saturating_add(1);
         if self.rounds > 1 {
@@ -129,6 +130,7 @@ impl Tails {
         self.scale += share(self.rounds, 0.01) * (error.abs() / factor - self.scale);
     }
 
+    #[inline(always)]
     fn track(&mut self, normal: f32, missed: [bool; 2], pace: Pace) {
         let bias = self.distance[MEDIAN];
         let aside = if normal > bias { 0.5 * pace.bias } else { -0.5 * pace.bias };
@@ -155,6 +157,7 @@ impl Tails {
     }
 
     /// The distance of each level's quantile from the point, in the series' unit; negative below.
+    #[inline(always)]
     pub(crate) fn offsets(&self, factor: f32) -> [f32; COUNT] {
         let unit = self.scale * factor;
         let (distance, towards) = (twelve(&self.distance), twelve(&TOWARDS));
@@ -163,6 +166,7 @@ impl Tails {
     }
 
     /// The two ends of the 95% interval alone.
+    #[inline(always)]
     pub(crate) fn ends(&self, factor: f32) -> (f32, f32) {
         let unit = self.scale * factor;
         (-unit * self.distance[LOW], unit * self.distance[HIGH])

@@ -19,6 +19,11 @@
 //! forecaster was made, and its state has a fixed size, is versioned, and survives a restart as
 //! [`SavedForecaster`].
 
+#![expect(
+    clippy::inline_always,
+    reason = "an update is one function: what it is made of must not pass arrays through memory"
+)]
+
 #[cfg(feature = "augurs")]
 pub mod batch;
 pub mod demand;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
 use crate::experts::{COUNT, Predictions};
-use crate::lanes::{Four, Twelve, array, each, largest, sum, twelve};
+use crate::lanes::Dozen;
 use crate::num::share;
 
 /// Regret of one round is cut here, in units of the mean loss, which bounds what one outlier does.
@@ -72,7 +72,7 @@ impl Mix {
         // The most that cut rounds can sum up to.
         let most = 1.01 * CUT / (1.0 - FORGET);
         check::within("mix.weights", &self.weights, 0.0, 1.0)?;
-        ensure("mix.weights", (sum(twelve(&self.weights)) - 1.0).abs() < 1e-3)?;
+        ensure("mix.weights", (Dozen::new(&self.weights).sum() - 1.0).abs() < 1e-3)?;
         check::within("mix.regret", &self.regret, -most, most)?;
         check::within("mix.variation", &self.variation, 0.0, CUT * most)?;
         check::sizes("mix.scale", &[self.scale])
@@ -82,21 +82,21 @@ impl Mix {
         &self.weights
     }
 
-    #[inline]
-    pub(crate) fn combine(&self, said: &Predictions) -> f32 {
-        let (weights, said) = (twelve(&self.weights), twelve(said));
-        sum(each(|part| weights[part] * said[part]))
+    #[inline(always)]
+    pub(crate) fn combine(&self, said: Dozen) -> f32 {
+        (Dozen::new(&self.weights) * said).sum()
     }
 
     /// Learns that `given` and what the experts `said` should have been `truth`. The weights are
     /// those of `prior`, moved by all regret so far.
+    #[inline(always)]
     pub(crate) fn learn(
         &mut self,
-        said: &Predictions,
+        said: Dozen,
         given: f32,
         truth: f32,
         against: Against,
-        prior: &Predictions,
+        prior: impl FnOnce() -> Dozen,
     ) {
         let loss = (given - truth).abs();
         self.rounds = self.rounds.saturating_add(1);
@@ -104,39 +104,31 @@ impl Mix {
         if self.scale <= f32::MIN_POSITIVE {
             return;
         }
-        let said = twelve(said);
         let better = match against {
             Against::Combination => {
-                let (given, slope) = (Four::all(given), if given > truth { 1.0 } else { -1.0 });
-                each(|part| (given - said[part]) * slope)
+                let slope = if given > truth { 1.0 } else { -1.0 };
+                (Dozen::all(given) - said) * slope
             }
-            Against::Expert => {
-                let (loss, truth) = (Four::all(loss), Four::all(truth));
-                each(|part| loss - (said[part] - truth).abs())
-            }
+            Against::Expert => Dozen::all(loss) - (said - Dozen::all(truth)).abs(),
         };
         let unit = 1.0 / self.scale;
-        let round = each(|part| (better[part] * unit).cut(-CUT, CUT));
-        let (regret, variation) = (twelve(&self.regret), twelve(&self.variation));
-        let regret = each(|part| regret[part] * FORGET + round[part]);
-        let variation = each(|part| variation[part] * FORGET + round[part] * round[part]);
-        (self.regret, self.variation) = (array(regret), array(variation));
+        let round = (better * unit).cut(-CUT, CUT);
+        let regret = Dozen::new(&self.regret) * FORGET + round;
+        let variation = Dozen::new(&self.variation) * FORGET + round * round;
+        (self.regret, self.variation) = (regret.array(), variation.array());
         if self.rounds <= OFTEN || self.rounds.is_multiple_of(WEIGH) {
-            self.weigh(regret, variation, twelve(prior));
+            self.weigh(regret, variation, prior());
         }
     }
 
-    fn weigh(&mut self, regret: Twelve, variation: Twelve, prior: Twelve) {
-        let rate = each(|part| {
-            let rate = Four::all(LN_COUNT) / (variation[part] + Four::all(1.0));
-            rate.sqrt().min(Four::all(FASTEST))
-        });
-        let exponent = each(|part| rate[part] * (regret[part] - rate[part] * variation[part]));
-        let most = Four::all(largest(exponent));
-        let weights =
-            each(|part| prior[part] * rate[part] * (exponent[part] - most).exp_below_one());
-        let whole = 1.0 / sum(weights);
-        self.weights = array(each(|part| weights[part] * whole));
+    #[inline(always)]
+    fn weigh(&mut self, regret: Dozen, variation: Dozen, prior: Dozen) {
+        let rate = Dozen::all(LN_COUNT) / (variation + Dozen::all(1.0));
+        let rate = rate.sqrt().min(Dozen::all(FASTEST));
+        let exponent = rate * (regret - rate * variation);
+        let most = Dozen::all(exponent.largest());
+        let weights = prior * rate * (exponent - most).exp_below_one();
+        self.weights = (weights * (1.0 / weights.sum())).array();
     }
 
     /// As if every value had been `by` times what it was.
@@ -162,8 +154,9 @@ mod tests {
         let mut mix = Mix::new(&prior);
         for step in 0..2000_u32 {
             let said = std::array::from_fn(|k| ((step * (k as u32 + 1)) as f32 * 0.37).sin());
-            let given = mix.combine(&said);
-            mix.learn(&said, given, truth(step, &said), against, &prior);
+            let among = Dozen::new(&said);
+            let given = mix.combine(among);
+            mix.learn(among, given, truth(step, &said), against, || Dozen::new(&prior));
         }
         mix
     }

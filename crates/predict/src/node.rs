@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::check::{self, Checked, ensure};
 use crate::experts::{COUNT, Predictions, Reach, index};
 use crate::interval::{Pace, Tails};
-use crate::lanes::{self, Brief, Four, array, twelve};
+use crate::lanes::{Briefs, Dozen, Four};
 use crate::mix::{Against, Mix};
-use crate::num::each;
-use crate::score::{self, Losses, Shadow};
+use crate::score::{self, Losses, Said, Shadow};
 use crate::stack::Stack;
 
 /// How many horizons are tracked.
@@ -65,7 +64,7 @@ pub(crate) struct Node {
 struct Slot {
     /// What the experts said, from the last value. In that one's own place, the sixteen bits of the
     /// last, are the step that it is of and which shadow stood in (see [`STEP`]).
-    said: [Brief; 3],
+    said: Briefs,
     last: f32,
     /// What the mixture said.
     point: f32,
@@ -78,44 +77,39 @@ struct Slot {
 const STEP: u16 = (1 << 14) - 1;
 const NAIVE: u16 = 1 << 14;
 const SEASONAL: u16 = 1 << 15;
+/// No end is noted to be further from its point.
+const LARGEST_END: f32 = 3.3e38;
 
 impl Slot {
-    fn new(said: &Predictions, point: f32, (low, high): (f32, f32), mark: u16) -> Self {
-        let last = said[index::LAST];
-        let said = twelve(said);
-        let mut said = said.map(|said| (said - Four::all(last)).brief());
-        said[2][1] = said[2][1] & 0xffff | u32::from(mark) << 16;
-        let [ends, _] = Four::new([low, high, 0.0, 0.0]).brief();
-        Self { said, last, point, ends }
+    /// Notes what the experts `said` and the mixture's `point`.
+    #[inline(always)]
+    fn write(&mut self, said: Dozen, last: f32, point: f32, ends: (f32, f32), mark: u16) {
+        self.said = (said - Dozen::all(last)).briefs(mark);
+        self.last = last;
+        self.point = point;
+        let ends = Four::new([ends.0, ends.1, 0.0, 0.0]).cut(-LARGEST_END, LARGEST_END);
+        [self.ends, _] = ends.brief();
     }
 
+    #[inline(always)]
     const fn mark(&self) -> u16 {
         (self.said[2][1] >> 16) as u16
     }
 
     /// What the experts said.
-    fn said(&self) -> Predictions {
-        let last = Four::all(self.last);
-        let mut said = array(lanes::each(|part| Four::from_brief(self.said[part]) + last));
-        said[index::LAST] = self.last;
-        said
+    #[inline(always)]
+    fn said(&self) -> Dozen {
+        (Dozen::from_briefs(&self.said) + Dozen::all(self.last)).with::<{ index::LAST }>(self.last)
     }
 
+    #[inline(always)]
     fn ends(&self) -> (f32, f32) {
         let [low, high, ..] = Four::from_brief([self.ends, 0]).array();
         (low, high)
     }
 
-    /// What was given out.
-    fn given(&self, said: &Predictions) -> f32 {
-        match self.mark() & !STEP {
-            NAIVE => self.last,
-            SEASONAL => said[index::SEASONAL_NAIVE],
-            _ => self.point,
-        }
-    }
-
     /// By how many steps it is late at `step`; none where it is of a step to come.
+    #[inline(always)]
     const fn late(&self, step: u64) -> Option<u16> {
         let late = (step as u16).wrapping_sub(self.mark()) & STEP;
         if late <= STEP / 2 { Some(late) } else { None }
@@ -127,7 +121,7 @@ impl Slot {
         let (low, high) = self.ends();
         // As wide as the widest tail of the largest errors.
         check::within("slots.ends", &[low, high], f32::MIN, f32::MAX)?;
-        check::values("slots.said", &self.said())
+        check::values("slots.said", &self.said().array())
     }
 }
 
@@ -169,6 +163,7 @@ impl Node {
     }
 
     /// Lets `step` pass; true when a forecast is to be noted after it.
+    #[inline(always)]
     pub(crate) const fn is_due(&mut self, step: u64) -> bool {
         if !self.far {
             return step < YOUNG || one_of(self.noted, step);
@@ -193,61 +188,72 @@ impl Node {
         self.far
     }
 
-    /// What the mixture says, given what the experts say; fills in what the stack says.
-    pub(crate) fn mixed(&self, said: &mut Predictions) -> f32 {
-        said[index::STACK] = self.stack.predict(said);
-        self.mix.combine(said)
+    /// What the mixture says, given what the experts say, the last value among them; fills in what
+    /// the stack says.
+    #[inline(always)]
+    pub(crate) fn mixed(&self, said: Dozen, last: f32) -> (Dozen, f32) {
+        let said = said.with::<{ index::STACK }>(self.stack.predict(said, last));
+        (said, self.mix.combine(said))
     }
 
     /// What is given out: what the mixture says, or a shadow where that has been better.
-    pub(crate) fn given(&self, mixed: f32, said: &Predictions) -> f32 {
+    #[inline(always)]
+    pub(crate) fn given(&self, mixed: f32, last: f32, seasonal: f32) -> f32 {
         match self.losses.fallback() {
             None => mixed,
-            Some(Shadow::Naive) => said[index::LAST],
-            Some(Shadow::Seasonal) => said[index::SEASONAL_NAIVE],
+            Some(Shadow::Naive) => last,
+            Some(Shadow::Seasonal) => seasonal,
         }
     }
 
     /// Notes what is said after `step` of the step `ahead` of it, whose error is expected to be
     /// `factor` times the usual.
-    pub(crate) fn register(&mut self, step: u64, said: &mut Predictions, factor: f32) {
-        let point = self.mixed(said);
+    #[inline(always)]
+    pub(crate) fn register(&mut self, step: u64, said: Predictions, factor: f32) {
+        let last = said[index::LAST];
+        let (said, point) = self.mixed(Dozen::new(&said), last);
         let shadow = match self.losses.fallback() {
             None => 0,
             Some(Shadow::Naive) => NAIVE,
             Some(Shadow::Seasonal) => SEASONAL,
         };
         let due = (step as u16).wrapping_add(self.ahead() as u16) & STEP;
-        self.push(Slot::new(said, point, self.tails.ends(factor), due | shadow));
+        let ends = self.tails.ends(factor);
+        if let Some(free) = self.free() {
+            free.write(said, last, point, ends, due | shadow);
+        }
     }
 
-    fn push(&mut self, slot: Slot) {
+    /// The place of the next forecast that is to wait.
+    #[inline(always)]
+    fn free(&mut self) -> Option<&mut Slot> {
         let room = self.slots.len();
         if usize::from(self.waiting) == room {
             self.pop();
         }
         let place = usize::from(self.oldest) + usize::from(self.waiting);
         let place = if place >= room { place - room } else { place };
-        if let Some(free) = self.slots.get_mut(place) {
-            *free = slot;
-            self.waiting += 1;
-        }
+        let free = self.slots.get_mut(place)?;
+        self.waiting += 1;
+        Some(free)
     }
 
+    #[inline(always)]
     fn pop(&mut self) {
         let next = self.oldest + 1;
         self.oldest = if usize::from(next) == self.slots.len() { 0 } else { next };
         self.waiting -= 1;
     }
 
-    /// The forecast of `step`, where one waits; those of steps that have passed are dropped.
-    fn take(&mut self, step: u64) -> Option<Slot> {
+    /// Where the forecast of `step` is, where one waits; those of steps that have passed are dropped.
+    #[inline(always)]
+    fn take(&mut self, step: u64) -> Option<usize> {
         while self.waiting > 0 {
-            let slot = *self.slots.get(usize::from(self.oldest))?;
-            let late = slot.late(step)?;
+            let place = usize::from(self.oldest);
+            let late = self.slots.get(place)?.late(step)?;
             self.pop();
             if late == 0 {
-                return Some(slot);
+                return Some(place);
             }
         }
         None
@@ -255,6 +261,7 @@ impl Node {
 
     /// Learns from the truth of `step`, where a forecast of it waits. `nearer` are the weights of
     /// the horizon before, where those are worth knowing.
+    #[inline(always)]
     pub(crate) fn settle(
         &mut self,
         step: u64,
@@ -262,33 +269,31 @@ impl Node {
         factor: f32,
         nearer: Option<&Predictions>,
     ) -> Option<Outcome> {
-        let slot = self.take(step)?;
-        let (said, point, (low, high)) = (slot.said(), slot.point, slot.ends());
-        let error = truth - slot.given(&said);
+        let place = self.take(step)?;
+        let far = self.far;
+        let slot = self.slots.get(place)?;
+        let (said, last, point) = (slot.said(), slot.last, slot.point);
+        let (low, high) = slot.ends();
+        let [[_, _, long, _], [_, _, _, seasonal], _] = said.parts().map(Four::array);
+        let error = truth
+            - match slot.mark() & !STEP {
+                NAIVE => last,
+                SEASONAL => seasonal,
+                _ => point,
+            };
         let usual = self.tails.scale();
-        let bounds = if self.far { score::FAR } else { score::NEAR };
-        self.losses.learn(truth, point, &said, bounds);
-        let against = if self.far { Against::Expert } else { Against::Combination };
-        self.mix.learn(&said, point, truth, against, &self.prior(nearer));
+        let bounds = if far { score::FAR } else { score::NEAR };
+        let all = Said { own: point, naive: last, seasonal, constant: long };
+        self.losses.learn(truth, all, bounds);
+        let against = if far { Against::Expert } else { Against::Combination };
+        self.mix.learn(said, point, truth, against, || prior(far, nearer));
         if step < YOUNG || one_of(self.fitted, step) {
-            self.stack.learn(&said, truth);
+            self.stack.learn(said, last, truth);
         }
         self.losses.learn_interval(error, low, high);
         let missed = [error < low, error > high];
         self.tails.learn(error, factor, missed, self.pace);
         Some(Outcome { error, usual })
-    }
-
-    /// Few forecasts of a far horizon are ever scored, so that it begins from what holds at the
-    /// horizon before it as much as from what is plausible.
-    fn prior(&self, nearer: Option<&Predictions>) -> Predictions {
-        match nearer {
-            Some(nearer) if self.far => {
-                each(|k| FAR_PRIOR[k] * (0.5 / COUNT as f32 + 0.5 * nearer[k]))
-            }
-            _ if self.far => FAR_PRIOR,
-            _ => NEAR_PRIOR,
-        }
     }
 
     /// As if every value had been `by` times what it was. What waits for its truth is dropped: the
@@ -348,8 +353,21 @@ impl Node {
     }
 }
 
+/// Few forecasts of a far horizon are ever scored, so that it begins from what holds at the horizon
+/// before it as much as from what is plausible.
+#[inline(always)]
+fn prior(far: bool, nearer: Option<&Predictions>) -> Dozen {
+    if !far {
+        return Dozen::new(&NEAR_PRIOR);
+    }
+    let prior = Dozen::new(&FAR_PRIOR);
+    nearer
+        .map_or(prior, |nearer| prior * (Dozen::all(0.5 / COUNT as f32) + Dozen::new(nearer) * 0.5))
+}
+
 /// True for one in 2^`rare` steps, those for `rare + 1` among those for `rare`. The fractions of the
 /// golden ratio's multiples are even over the phases of any season, and over time.
+#[inline(always)]
 const fn one_of(rare: u8, step: u64) -> bool {
     const GOLDEN: u32 = 0x9e37_79b9;
     rare == 0 || (step as u32).wrapping_mul(GOLDEN) >> (32 - rare) == 0

@@ -1,20 +1,20 @@
 //! Small arithmetic that several algorithms share.
 
 /// The larger of two numbers; unlike `f32::max`, one instruction, since neither is ever not a number.
-#[inline]
+#[inline(always)]
 pub(crate) const fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
 /// The smaller of two numbers.
-#[inline]
+#[inline(always)]
 pub(crate) const fn smaller(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
 }
 
 /// The share of a new value in a mean of `rounds` values, the oldest of which fade: no less than
 /// `least`.
-#[inline]
+#[inline(always)]
 pub(crate) fn share(rounds: u32, least: f32) -> f32 {
     let rounds = rounds as f32;
     // A branch that is soon foreseen, in place of a division.
@@ -23,7 +23,7 @@ pub(crate) fn share(rounds: u32, least: f32) -> f32 {
 
 /// An array of what `of` says of each place: as `std::array::from_fn`, but a plain loop, which the
 /// compiler does four places at a time.
-#[inline]
+#[inline(always)]
 pub(crate) fn each<const N: usize>(of: impl Fn(usize) -> f32) -> [f32; N] {
     let mut values = [0.0; N];
     for (k, value) in values.iter_mut().enumerate() {
@@ -33,7 +33,7 @@ pub(crate) fn each<const N: usize>(of: impl Fn(usize) -> f32) -> [f32; N] {
 }
 
 /// The sum in four parts, which the processor adds at once.
-#[inline]
+#[inline(always)]
 pub(crate) fn sum<const N: usize>(values: &[f32; N]) -> f32 {
     let mut parts = [0.0; 4];
     let (fours, rest) = values.as_chunks::<4>();
@@ -46,7 +46,7 @@ pub(crate) fn sum<const N: usize>(values: &[f32; N]) -> f32 {
 }
 
 /// The sum of products.
-#[inline]
+#[inline(always)]
 pub(crate) fn dot<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
     sum(&each::<N>(|k| a[k] * b[k]))
 }
@@ -70,7 +70,7 @@ pub(crate) fn ln_near(x: f32) -> f32 {
 /// 2^t is split into a whole power, which is added to the exponent's bits, and a polynomial over
 /// half a step to either side (Schraudolph, "A fast, compact approximation of the exponential
 /// function", 1999, with more terms).
-#[inline]
+#[inline(always)]
 pub(crate) fn exp_below_one(x: f32) -> f32 {
     /// Adding it leaves the nearest whole number in a float's lowest bits.
     const ROUND: f32 = 12_582_912.0;

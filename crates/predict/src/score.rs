@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked};
-use crate::experts::{Predictions, index};
+use crate::lanes::Four;
 use crate::num::{larger, share};
 
 /// Losses are compared after so many scores.
@@ -30,6 +30,15 @@ pub(crate) enum Shadow {
     Seasonal,
 }
 
+/// What was said of one moment, by the mixture and by what it is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) own: f32,
+    pub(crate) naive: f32,
+    pub(crate) seasonal: f32,
+    pub(crate) constant: f32,
+}
+
 /// Mean absolute errors of one horizon, the latest counting most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Losses {
@@ -53,24 +62,21 @@ impl Losses {
         check::within("losses.pinball", &[self.pinball], 0.0, f32::MAX)
     }
 
-    /// Learns that `own` and what the experts `said` should have been `truth`.
-    pub(crate) fn learn(&mut self, truth: f32, own: f32, said: &Predictions, bounds: Bounds) {
+    /// Learns that what was said should have been `truth`.
+    #[inline(always)]
+    pub(crate) fn learn(&mut self, truth: f32, said: Said, bounds: Bounds) {
         self.scored = self.scored.saturating_add(1);
         let rate = share(self.scored, RATE);
-        let shadows = [
-            (&mut self.own, own),
-            (&mut self.naive, said[index::LAST]),
-            (&mut self.seasonal, said[index::SEASONAL_NAIVE]),
-            (&mut self.constant, said[index::LONG]),
-        ];
-        for (mean, said) in shadows {
-            *mean += rate * ((truth - said).abs() - *mean);
-        }
+        let said = Four::new([said.own, said.naive, said.seasonal, said.constant]);
+        let means = Four::new([self.own, self.naive, self.seasonal, self.constant]);
+        let means = means + ((Four::all(truth) - said).abs() - means) * rate;
+        [self.own, self.naive, self.seasonal, self.constant] = means.array();
         self.judge(bounds);
     }
 
     /// Learns that `error` was met where the interval reached from `low` to `high`; after
     /// [`Self::learn`] of the same round.
+    #[inline(always)]
     pub(crate) fn learn_interval(&mut self, error: f32, low: f32, high: f32) {
         let rate = share(self.scored.max(1), RATE);
         let missed = if error < low || error > high { 1.0 } else { 0.0 };
@@ -90,6 +96,7 @@ impl Losses {
         f64::from(self.pinball)
     }
 
+    #[inline(always)]
     fn judge(&mut self, bounds: Bounds) {
         let (shadow, best) = if self.seasonal < self.naive {
             (Shadow::Seasonal, self.seasonal)

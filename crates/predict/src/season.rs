@@ -13,8 +13,8 @@ use crate::num::{dot, larger, smaller};
 
 /// Correlations are learnt of so many values at a time.
 pub(crate) const BATCH: usize = 8;
-/// So many lags are done at once: as many sums as there are registers for.
-const BLOCK: usize = 32;
+/// So many lags are done at once.
+const BLOCK: usize = 96;
 /// Values further from the mean than this many mean deviations are cut.
 const CUT: f32 = 3.0;
 /// How far the peak must stand above the trough before it.
@@ -57,6 +57,7 @@ impl SeasonFinder {
     }
 
     /// Learns `value`.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, value: f32) {
         self.seen += 1;
         let rounds = self.seen as f32;
@@ -84,22 +85,27 @@ impl SeasonFinder {
         }
         weighed[fresh.min(BATCH)..].fill(0.0);
         self.square = faded * self.square + dot(&now, &weighed);
+        let each = weighed.map(Four::all);
         for (block, products) in self.products.chunks_mut(BLOCK).enumerate() {
             let values: [f32; BLOCK + BATCH] = past.from(block * BLOCK + 1);
-            let mut sums = [Four::all(0.0); BLOCK / 4];
-            for (back, now) in weighed.iter().enumerate() {
-                let now = Four::all(*now);
-                for (part, sum) in sums.iter_mut().enumerate() {
-                    *sum = *sum + now * four(&values, back + 4 * part);
+            let sum = |part: usize| {
+                let window: &[f32; BATCH + 3] = values[4 * part..].first_chunk()?;
+                let mut sum = Four::all(0.0);
+                for (back, now) in each.iter().enumerate() {
+                    sum = sum + *now * four(window, back);
                 }
-            }
+                Some(sum)
+            };
             let (parts, rest) = products.as_chunks_mut::<4>();
-            let last = sums.get(parts.len()).map_or([0.0; 4], |sum| sum.array());
-            for (part, sum) in parts.iter_mut().zip(sums) {
-                *part = (Four::new(*part) * faded + sum).array();
+            let whole = parts.len();
+            for (part, product) in parts.iter_mut().enumerate() {
+                let Some(sum) = sum(part) else { break };
+                *product = (Four::new(*product) * faded + sum).array();
             }
-            for (product, sum) in rest.iter_mut().zip(last) {
-                *product = faded * *product + sum;
+            if let (false, Some(sum)) = (rest.is_empty(), sum(whole)) {
+                for (product, sum) in rest.iter_mut().zip(sum.array()) {
+                    *product = faded * *product + sum;
+                }
             }
         }
         if let Some((season, products)) = &mut self.given {

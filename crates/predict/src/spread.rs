@@ -37,12 +37,14 @@ impl Spread {
     }
 
     /// Learns that an error was `ratio` times the usual in `bin`.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, bin: usize, ratio: f32) {
         self.seen[bin] = (self.seen[bin] + 1).min(MEMORY);
         self.mean[bin] += (smaller(ratio, LARGEST) - self.mean[bin]) / f32::from(self.seen[bin]);
     }
 
     /// How many times the usual errors are in `bin`.
+    #[inline(always)]
     pub(crate) fn factor(&self, bin: usize) -> f32 {
         let seen = f32::from(self.seen[bin]);
         ((self.mean[bin] * seen + PRIOR) / (seen + PRIOR)).clamp(0.02, LARGEST)
@@ -50,6 +52,7 @@ impl Spread {
 }
 
 /// The bin of a moment of the season.
+#[inline(always)]
 pub(crate) fn bin(cycle: Cycle, spot: Spot) -> usize {
     cycle.part(spot, BINS).min(BINS - 1)
 }

@@ -10,8 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Checked, ensure};
-use crate::experts::{Predictions, index};
-use crate::lanes::Four;
+use crate::lanes::{Dozen, Four};
 use crate::num::{larger, share, smaller};
 
 /// How many experts it combines: the first ones.
@@ -66,7 +65,7 @@ struct Vector {
 }
 
 impl Features {
-    #[inline]
+    #[inline(always)]
     fn load(self) -> Vector {
         Vector { wide: Four::new(self.wide), rest: self.rest }
     }
@@ -74,37 +73,38 @@ impl Features {
 
 impl Vector {
     /// What is made of each expert, from the last value.
-    #[inline]
-    fn moves(said: &Predictions) -> Self {
-        let last = said[index::LAST];
-        let wide = Four::new([said[0], said[1], said[2], said[3]]) - Four::all(last);
-        Self { wide, rest: [said[4] - last, said[5] - last] }
+    #[inline(always)]
+    fn moves(said: Dozen, last: f32) -> Self {
+        let last = Four::all(last);
+        let [wide, rest, _] = said.parts();
+        let [first, second, ..] = (rest - last).array();
+        Self { wide: wide - last, rest: [first, second] }
     }
 
-    #[inline]
+    #[inline(always)]
     fn times(self, by: f32) -> Self {
         Self { wide: self.wide * by, rest: self.rest.map(|value| value * by) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn plus(self, other: Self) -> Self {
         let rest = [self.rest[0] + other.rest[0], self.rest[1] + other.rest[1]];
         Self { wide: self.wide + other.wide, rest }
     }
 
-    #[inline]
+    #[inline(always)]
     fn cut(self) -> Self {
         let rest = self.rest.map(|value| smaller(larger(value, -CUT), CUT));
         Self { wide: self.wide.cut(-CUT, CUT), rest }
     }
 
-    #[inline]
+    #[inline(always)]
     fn dot(self, other: Self) -> f32 {
         let rest = self.rest[0] * other.rest[0] + self.rest[1] * other.rest[1];
         (self.wide * other.wide).sum() + rest
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(self) -> Features {
         Features { wide: self.wide.array(), rest: self.rest }
     }
@@ -123,7 +123,7 @@ const FLOOR: [[f32; WIDE]; WIDE] = {
 
 impl Inverse {
     /// The product with a vector.
-    #[inline]
+    #[inline(always)]
     fn times(&self, vector: Vector) -> Vector {
         let [first, second] = vector.rest;
         let beside = self.beside.map(Four::new);
@@ -140,6 +140,7 @@ impl Inverse {
         Vector { wide, rest }
     }
 
+    #[inline(always)]
     fn trace(&self) -> f32 {
         let [a, b, c, d] = self.square;
         ((a[0] + b[1]) + (c[2] + d[3])) + (self.corner[0] + self.corner[2])
@@ -147,7 +148,7 @@ impl Inverse {
 
     /// Takes the square of `half` off, which keeps it symmetric to the last bit, and forgets a
     /// little.
-    #[inline]
+    #[inline(always)]
     fn shrink(&mut self, half: Vector) {
         let grown = if self.trace() - half.dot(half) < LARGEST { 1.0 / FORGET } else { 1.0 };
         let [first, second] = half.rest;
@@ -204,9 +205,9 @@ impl Stack {
         check::sizes("stack.scale", &[self.scale])
     }
 
-    #[inline]
-    pub(crate) fn predict(&self, said: &Predictions) -> f32 {
-        let moves = Vector::moves(said);
+    #[inline(always)]
+    pub(crate) fn predict(&self, said: Dozen, last: f32) -> f32 {
+        let moves = Vector::moves(said, last);
         // From the last value, which is itself one of what is said.
         let [first, second] = moves.rest;
         let ends = Four::new([first, second, 0.0, 0.0]);
@@ -214,18 +215,19 @@ impl Stack {
         // It may go beyond what all of them say, but no further than they are apart.
         let span = most - least;
         let sum = self.coefficients.load().dot(moves);
-        said[index::LAST] + smaller(larger(sum, least - span), most + span)
+        last + smaller(larger(sum, least - span), most + span)
     }
 
-    pub(crate) fn learn(&mut self, said: &Predictions, truth: f32) {
-        let target = truth - said[index::LAST];
+    #[inline(always)]
+    pub(crate) fn learn(&mut self, said: Dozen, last: f32, truth: f32) {
+        let target = truth - last;
         self.rounds = self.rounds.saturating_add(1);
         self.scale += share(self.rounds, 0.02) * (target.abs() - self.scale);
         if self.scale <= f32::MIN_POSITIVE {
             return;
         }
         let unit = 1.0 / self.scale;
-        let features = Vector::moves(said).times(unit).cut();
+        let features = Vector::moves(said, last).times(unit).cut();
         let coefficients = self.coefficients.load();
         let error = smaller(larger(target * unit, -CUT), CUT) - coefficients.dot(features);
         let gain = self.inverse.times(features);
@@ -245,13 +247,13 @@ impl Stack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experts::COUNT;
+    use crate::experts::{COUNT, Predictions};
 
     #[test]
     fn it_learns_a_combination_that_no_vote_can_be() {
         let mut stack = Stack::new();
         let said = |step: u32| {
-            let mut said = [0.0; COUNT];
+            let mut said: Predictions = [0.0; COUNT];
             for (place, said) in said[..SIZE].iter_mut().enumerate() {
                 *said = ((step * (place as u32 + 3)) as f32 * 0.7).sin();
             }
@@ -259,10 +261,11 @@ mod tests {
         };
         for step in 0..3000 {
             let now = said(step);
-            stack.learn(&now, 1.5 * now[0] - 0.8 * now[3]);
+            stack.learn(Dozen::new(&now), 0.0, 1.5 * now[0] - 0.8 * now[3]);
         }
         let now = said(3001);
         let truth = 1.5 * now[0] - 0.8 * now[3];
-        assert!((stack.predict(&now) - truth).abs() < 0.05, "{} {truth}", stack.predict(&now));
+        let near = stack.predict(Dozen::new(&now), 0.0);
+        assert!((near - truth).abs() < 0.05, "{near} {truth}");
     }
 }

@@ -7,6 +7,9 @@ use crate::cargo::Metadata;
 /// Packages that hold one domain each and know nothing of one another.
 const ROOMS: [&str; 6] = ["cache", "cpu", "load", "memory", "pool", "predict"];
 
+/// Packages that everybody but the runner may stand on, and that stand on nothing themselves.
+const FOUNDATIONS: [&str; 2] = ["brief", "core-types"];
+
 /// The forbidden arrows there are, each as a line; empty where there is none.
 pub(super) fn check(metadata: &Metadata) -> Vec<String> {
     let mut arrows = BTreeMap::new();
@@ -31,7 +34,7 @@ pub(super) fn check(metadata: &Metadata) -> Vec<String> {
 /// What is wrong with an arrow; none where nothing is.
 fn objection(from: &str, to: &str, test_only: bool) -> Option<&'static str> {
     let is_room = |name: &str| ROOMS.contains(&name);
-    if to == "core-types" && from != "xtask" {
+    if FOUNDATIONS.contains(&to) && from != "xtask" && !FOUNDATIONS.contains(&from) {
         return None;
     }
     if to == "testkit" {
@@ -40,7 +43,7 @@ fn objection(from: &str, to: &str, test_only: bool) -> Option<&'static str> {
     }
     match from {
         "xtask" => Some("xtask must run when nothing else builds"),
-        "testkit" | "core-types" => Some("the vocabulary stands on nothing"),
+        "testkit" | "brief" | "core-types" => Some("foundations stand on nothing"),
         _ if from.starts_with("bench") => None,
         _ if is_room(from) && is_room(to) => Some("sibling rooms meet only in core-types' types"),
         _ if is_room(from) => Some("rooms lie below what composes them"),
@@ -72,6 +75,8 @@ mod tests {
             assert_eq!(objection(from, to, test_only).is_none(), allowed, "{from} -> {to}");
         };
         check("pool", "core-types", false, true);
+        check("load", "brief", false, true);
+        check("brief", "core-types", false, false);
         check("pool", "memory", false, false);
         check("pool", "memory", true, false);
         check("cache", "sim", true, false);

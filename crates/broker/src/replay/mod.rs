@@ -76,7 +76,7 @@ impl ReplayError {
 
 /// What a replay found.
 struct Found {
-    /// Said in a line each, before the table.
+    /// Said in a line each, before the table; in the report, beside its rows.
     notes: Vec<String>,
     rows: Vec<Row>,
     /// The label whose values are the table's lines.
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), ReplayError> {
         What::Balance(args) => (balance::run(args)?, args.json),
     };
     if json {
-        line(&show::json(found.rows));
+        line(&show::json(found.rows, found.notes));
         return Ok(());
     }
     for note in &found.notes {

@@ -4,15 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{CellAlignment, Table, presets};
 use plimsoll_core_types::{Report, Row};
+use serde::Serialize;
 
 /// The label of figures that grow with the length of their run.
 const UNSTABLE: &str = "unstable";
 
+/// A report, and what people are told before its table.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    report: Report,
+    notes: Vec<String>,
+}
+
 /// The report object, on one line.
-pub(super) fn json(rows: Vec<Row>) -> String {
+pub(super) fn json(rows: Vec<Row>, notes: Vec<String>) -> String {
     let report = Report { revision: env!("CARGO_PKG_VERSION").to_owned(), host: host(), rows };
     // Names, numbers and maps by text: there is nothing in it that JSON lacks.
-    serde_json::to_string(&report).unwrap_or_default()
+    serde_json::to_string(&Told { report, notes }).unwrap_or_default()
 }
 
 fn host() -> BTreeMap<String, String> {
@@ -146,9 +155,11 @@ mod tests {
 
     #[test]
     fn the_report_names_host_and_revision() {
-        let text = json(vec![Row::new("loads", 1.0, "loads", Better::Lower)]);
+        let text =
+            json(vec![Row::new("loads", 1.0, "loads", Better::Lower)], vec!["seed 7".into()]);
         let report: Report = serde_json::from_str(&text).unwrap();
         assert_eq!(report.rows.len(), 1);
         assert!(report.host.contains_key("arch") && !report.revision.is_empty());
+        assert!(text.contains("\"notes\":[\"seed 7\"]"), "{text}");
     }
 }

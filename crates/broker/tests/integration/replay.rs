@@ -53,6 +53,29 @@ fn a_loop_is_lru_s_worst_case_and_the_online_choice_sees_it() {
 }
 
 #[test]
+fn several_capacities_are_replayed_and_told_apart() {
+    let keys: String = (0..6000).fold(String::new(), |mut text, at| {
+        let _ = writeln!(text, "page-{}", at % 200);
+        text
+    });
+    let trace = Workload::new("keys.txt", &keys);
+    let args = ["replay", "cache", trace.path(), "--capacity", "100,75%"];
+    let (_, text, _) = output(plimsoll(&args).arg("--json"));
+    for part in ["6000 accesses of 200 keys", "capacity 75%: the cache holds 150 of 200"] {
+        assert!(text.contains(part), "the report lacks {part:?}: {text}");
+    }
+    let report = serde_json::from_str::<Report>(text.trim_end()).expect("a report");
+    let of = |capacity| {
+        let same = |row: &&Row| row.labels["capacity"] == capacity;
+        let rows: Vec<Row> = report.rows.iter().filter(same).cloned().collect();
+        figure(&rows, "hit_ratio", ("policy", "belady"))
+    };
+    assert!(of("100") < of("75%"));
+    let (_, text, _) = output(&mut plimsoll(&args));
+    assert!(text.contains("\ncapacity 100\n") && text.contains("\ncapacity 75%\n"), "{text}");
+}
+
+#[test]
 fn sizes_weigh_and_bad_lines_and_engines_are_named() {
     let keys = (0..3000).fold(String::new(), |mut text, at| {
         let _ = writeln!(text, "page-{}, {}", at % 40, 1000 + at % 40);

@@ -20,10 +20,13 @@
 use super::panel::Block;
 
 /// For how many turnovers of the cache each follower's memory lasts, about.
-const MEMORIES: [f64; 3] = [8.0, 64.0, 512.0];
+const MEMORIES: [f64; 3] = [2.0, 16.0, 128.0];
+
+/// For how many turnovers a change is tried before it is judged.
+const WINDOW: f64 = 4.0;
 
 /// For how many turnovers followers are compared.
-const TRUST: f64 = 64.0;
+const TRUST: f64 = 16.0;
 
 /// Fewer blocks than this are no window.
 const LEAST_BLOCKS: f64 = 8.0;
@@ -32,7 +35,7 @@ const LEAST_BLOCKS: f64 = 8.0;
 const LEAST_WINDOW: f64 = 4096.0;
 
 /// The share of the cache that a change costs at the least.
-const COPYING: f64 = 0.01;
+const COPYING: f64 = 0.02;
 
 /// Which share of the missing entries has to be fetched, relative to the hit ratio.
 const FETCH: f64 = 0.5;
@@ -41,7 +44,7 @@ const FETCH: f64 = 0.5;
 const SPREADS: f64 = 1.0;
 
 /// The scouts' lead must be this share of their accesses.
-const SCOUTS_LEAD: f64 = 0.005;
+const SCOUTS_LEAD: f64 = 0.003;
 
 /// How many times larger a lead must be after a change was undone, at the most.
 const MOST_CAUTION: f64 = 16.0;
@@ -109,7 +112,7 @@ impl Selector {
     pub(crate) fn new(candidates: usize, current: usize, entries: u64, block_length: u32) -> Self {
         let entries = entries as f64;
         let blocks = |turnovers: f64| {
-            let least = LEAST_WINDOW * turnovers / MEMORIES[0];
+            let least = LEAST_WINDOW * turnovers / WINDOW;
             let length = (turnovers * entries).max(least);
             (length / f64::from(block_length)).max(LEAST_BLOCKS)
         };
@@ -124,7 +127,7 @@ impl Selector {
         Self {
             current,
             entries,
-            window: blocks(MEMORIES[0]),
+            window: blocks(WINDOW),
             trust: 1.0 - 1.0 / blocks(TRUST),
             followers: MEMORIES.into_iter().map(follower).collect(),
             trusted: 0,

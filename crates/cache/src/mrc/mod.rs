@@ -2,15 +2,17 @@
 //!
 //! Large capacities are measured by a sample of keys, small ones by a sample of accesses: of a
 //! hundredth of the keys a small cache holds one or two, and whether one of the few hottest is
-//! among them decides everything.
+//! among them decides everything. Of a sampled access the distance is counted, among all keys, as
+//! far as that can be told in a small table; beyond it the distances are those of sampled keys.
 //!
 //! Source: Waldspurger et al., *Efficient MRC Construction with SHARDS* (FAST 2015): spatial
 //! sampling with a bounded number of keys (SHARDS-max) and its correction for the accesses that the
 //! sample has too many or too few of (SHARDS-adj); Hu et al., *Kinetic Modeling of Data Eviction in
-//! Cache* (USENIX ATC 2016) for the other part, with the distance that goes with a time measured on
-//! the sampled keys rather than modelled.
+//! Cache* (USENIX ATC 2016) for the other part, with the distance that goes with a time measured
+//! rather than modelled.
 
 mod fenwick;
+mod recent;
 mod watch;
 
 use std::collections::{BinaryHeap, HashMap};
@@ -19,6 +21,7 @@ use plimsoll_core_types::Ratio;
 
 use crate::hash::{Spread, mix};
 use fenwick::Fenwick;
+use recent::{FEW, MANY};
 use watch::{Watch, longest, time_bucket};
 
 /// Measures LRU's miss ratio at every capacity in bounded memory.
@@ -155,11 +158,11 @@ impl CurveBuilder {
     /// The curve of all accesses so far.
     pub fn curve(&self) -> Curve {
         let (large, small) = (self.by_keys(), self.by_accesses());
-        let medium = self.by_both();
+        let (medium, near) = (self.by_both(), self.watch.near());
         if self.threshold == u64::MAX {
             return Curve { points: large };
         }
-        let all = large.iter().chain(&small).chain(&medium);
+        let all = large.iter().chain(&small).chain(&medium).chain(&near);
         let mut points: Vec<(f64, f64)> = all.copied().collect();
         points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut most = 0.0_f64;
@@ -167,7 +170,8 @@ impl CurveBuilder {
             let sampled = *capacity * self.share();
             let by_accesses = between(&small, *capacity);
             let by_both = between(&medium, *capacity);
-            let without = mean(by_accesses, by_both, trust(sampled, 4.0, 16.0));
+            let far = mean(by_accesses, by_both, trust(sampled, 4.0, 16.0));
+            let without = mean(between(&near, *capacity), far, trust(*capacity, FEW, MANY));
             most = most.max(mean(without, step(&large, *capacity), trust(sampled, 256.0, 2048.0)));
             *hits = most;
         }
@@ -271,10 +275,10 @@ fn rising(sums: &[(f64, f64)]) -> Vec<Option<f64>> {
     means
 }
 
-/// How far a capacity of so many sampled entries is believed to be measured: not at all up to
-/// `from`, alone from `to` on.
-fn trust(sampled: f64, from: f64, to: f64) -> f64 {
-    ((sampled / from).max(1.0).log2() / (to / from).log2()).min(1.0)
+/// How far a capacity of so many entries is believed to be measured: not at all up to `from`, alone
+/// from `to` on.
+fn trust(entries: f64, from: f64, to: f64) -> f64 {
+    ((entries / from).max(1.0).log2() / (to / from).log2()).min(1.0)
 }
 
 fn mean(a: f64, b: f64, share_of_b: f64) -> f64 {
@@ -378,5 +382,6 @@ mod tests {
         }
         assert!(builder.rate().get() < 0.2 && builder.last.len() <= 1000);
         check(&keys, 1000, &[500, 2000, 5000], 0.03);
+        check(&keys, 200, &[5, 20, 50, 200, 1000, 3000], 0.012);
     }
 }

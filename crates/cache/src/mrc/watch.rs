@@ -1,7 +1,9 @@
-//! Reuse times: after how many accesses the same key is asked for again, of every so manieth access.
+//! Reuse: after how many accesses, and how many different keys, the same key is asked for again, of
+//! every so manieth access.
 
 use std::collections::HashMap;
 
+use super::recent::Recent;
 use crate::hash::Spread;
 
 /// About so many accesses are watched while their number doubles.
@@ -9,6 +11,9 @@ const FLOOR: u64 = 8192;
 
 /// Buckets in each doubling of the time.
 const BUCKETS: f64 = 16.0;
+
+/// As [`BUCKETS`], of the distance.
+const NEAR_BUCKETS: f64 = 32.0;
 
 /// Accesses that are watched at the same time, at the most; 24 bytes each.
 const MOST_WATCHED: usize = 1 << 16;
@@ -34,6 +39,9 @@ pub(super) struct Watch {
     filter: Vec<u8>,
     /// How many accesses came back, by the bucket of their time.
     times: Vec<f64>,
+    /// How many came back at each distance that could be told, by its bucket.
+    distances: Vec<f64>,
+    recent: Recent,
     all: f64,
 }
 
@@ -46,6 +54,8 @@ impl Watch {
             watched: HashMap::default(),
             filter: vec![0; FILTER],
             times: Vec::new(),
+            distances: Vec::new(),
+            recent: Recent::new(),
             all: 0.0,
         }
     }
@@ -58,12 +68,13 @@ impl Watch {
             && let Some((since, weight)) = self.watched.remove(&hash)
         {
             self.release(slot);
-            let bucket = time_bucket(self.accesses - since);
-            if self.times.len() <= bucket {
-                self.times.resize(bucket + 1, 0.0);
+            add(&mut self.times, time_bucket(self.accesses - since), weight);
+            if let Some(others) = self.recent.keys_since(since, self.accesses) {
+                let bucket = ((1.0 + others).log2() * NEAR_BUCKETS).floor();
+                add(&mut self.distances, bucket as usize, weight);
             }
-            self.times[bucket] += weight;
         }
+        self.recent.note(hash, self.accesses);
         if self.accesses == self.next {
             self.watch(hash, slot);
         }
@@ -96,13 +107,31 @@ impl Watch {
 
     /// Which share of all accesses comes back within the time of each bucket.
     pub(super) fn returned(&self) -> Vec<f64> {
-        let mut sum = 0.0;
-        let mut add = |count: &f64| {
-            sum += count;
-            sum / self.all.max(1.0)
-        };
-        self.times.iter().map(&mut add).collect()
+        self.sums(&self.times).collect()
     }
+
+    /// Capacity and hit ratio by the watched accesses' own distances, as far as they can be told.
+    pub(super) fn near(&self) -> Vec<(f64, f64)> {
+        let end = |bucket: usize| 2_f64.powf((bucket + 1) as f64 / NEAR_BUCKETS);
+        let ends = (0..).map(end).zip(self.sums(&self.distances));
+        std::iter::once((0.0, 0.0)).chain(ends).collect()
+    }
+
+    /// Which share of all accesses is in each bucket or one before it.
+    fn sums<'a>(&self, buckets: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        let all = self.all.max(1.0);
+        buckets.iter().scan(0.0, move |sum, count| {
+            *sum += count;
+            Some(*sum / all)
+        })
+    }
+}
+
+fn add(buckets: &mut Vec<f64>, bucket: usize, weight: f64) {
+    if buckets.len() <= bucket {
+        buckets.resize(bucket + 1, 0.0);
+    }
+    buckets[bucket] += weight;
 }
 
 /// In which bucket a time of so many accesses is.
@@ -132,5 +161,10 @@ mod tests {
         assert!(within(190) < 1e-9, "{}", within(190));
         assert!((within(200) - 0.5).abs() < 0.01, "{}", within(200));
         assert!(watch.watched.len() <= MOST_WATCHED);
+        // A hundred keys in turn, and as many new ones in between.
+        let near = watch.near();
+        let hits =
+            |most: f64| near.iter().rfind(|(at, _)| *at <= most).map_or(0.0, |(_, hits)| *hits);
+        assert!(hits(190.0) < 1e-9 && (hits(210.0) - 0.5).abs() < 0.01, "{near:?}");
     }
 }

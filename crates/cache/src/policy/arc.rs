@@ -8,6 +8,10 @@ const FREQUENT: ListId = 1;
 const RECENT_GHOST: ListId = 2;
 const FREQUENT_GHOST: ListId = 3;
 
+/// The capacity is so many times larger than what the recent list should hold when entries are
+/// taken over from another policy, at the most.
+const FIRST_PART: u64 = 16;
+
 /// Entries seen once and entries seen again are two LRU lists. Each leaves its keys behind when it
 /// gives entries up; a key that is asked for soon after says which of the two should be larger.
 ///
@@ -87,12 +91,14 @@ impl<T> Rules<T> for Arc {
         self.shrink(table, table.capacity(), false);
     }
 
-    /// The two lists as they fall out are also what they should hold until a ghost says otherwise.
+    /// A second use may have been before the entry was given up and came back, and long ago: it
+    /// takes a third to be sure of two while it is here. The recent list has to earn its room from
+    /// its ghosts, as it does from empty.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
-            table.enlist(if table.frequency(*entry) > 1 { FREQUENT } else { RECENT }, *entry);
+            table.enlist(if table.frequency(*entry) > 2 { FREQUENT } else { RECENT }, *entry);
         }
-        self.target = table.list_weight(RECENT).min(table.capacity());
+        self.target = table.list_weight(RECENT).min(table.capacity() / FIRST_PART);
     }
 
     fn ghosts(&self, uses: u8) -> Option<ListId> {

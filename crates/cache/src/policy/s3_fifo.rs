@@ -85,12 +85,13 @@ impl<T> Rules<T> for S3Fifo {
         }
     }
 
-    /// Only those used more than once get into the main queue, which nothing leaves while the small
-    /// one is too long; the others wait in the small one, as they do while a cache fills.
+    /// Those used so often that they would leave the small queue for the main one are in that, which
+    /// nothing leaves while the small one is too long; the others wait in the small one, as they do
+    /// while a cache fills.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
             let mark = (table.frequency(*entry).max(1) - 1).min(MOST_USES);
-            table.enlist(if mark > 0 { MAIN } else { SMALL }, *entry);
+            table.enlist(if mark > 1 { MAIN } else { SMALL }, *entry);
             table.set_mark(*entry, mark);
         }
     }

@@ -52,10 +52,12 @@ impl<T> Rules<T> for Sieve {
         self.shrink(table, table.capacity());
     }
 
+    /// Marked are those used since they are here. Two uses may be the one that brought the entry in
+    /// and one before it was given up.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         for entry in entries {
             table.enlist(ENTRIES, *entry);
-            table.set_mark(*entry, u8::from(table.frequency(*entry) > 1));
+            table.set_mark(*entry, u8::from(table.frequency(*entry) > 2));
         }
     }
 

@@ -6,6 +6,9 @@ use super::table::{ListId, Place, Table};
 
 const ENTRIES: ListId = 0;
 
+/// How many times the counts are halved that are taken over from another policy.
+const FADED: u32 = 3;
+
 /// `TinyLFU` admission before one LRU list, as the moka crate does it: a newcomer gets in when it
 /// was asked for more often than the entries that it would push out were together. The sketch
 /// counts only once the cache is half full.
@@ -73,12 +76,15 @@ impl<T> Rules<T> for TinyLfu {
         while table.resident_weight() > table.capacity() && table.pop_back(ENTRIES).is_some() {}
     }
 
+    /// What was counted so far has nearly faded: entries whose counts are high for having been hit
+    /// in bursts would keep out all newcomers, and here nothing else makes room for those.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         let mut sketch = table.history().clone();
         for entry in entries {
             sketch.raise(table.key(*entry), table.frequency(*entry));
             table.enlist(ENTRIES, *entry);
         }
+        (0..FADED).for_each(|_| sketch.halve());
         self.sketch = Some(sketch);
     }
 

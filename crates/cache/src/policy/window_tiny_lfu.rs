@@ -18,6 +18,9 @@ const WIDE: f64 = 0.5;
 /// The share of the main part that entries asked for twice may take.
 const PROTECTED_SHARE: f64 = 0.8;
 
+/// An entry that was used no more often is taken to be on probation still.
+const LEAVES_PROBATION: u8 = 2;
+
 /// An LRU window before a main part of two segments. What leaves the window gets into the main
 /// part when it has been asked for more often than the one that it would push out.
 ///
@@ -110,7 +113,8 @@ impl<T> Rules<T> for WindowTinyLfu {
     }
 
     /// The main part takes those used most often, of equals those used last; what it has no room
-    /// for is in the window.
+    /// for is in the window. Protected are only those used since they got in: two uses brought them
+    /// there.
     fn adopt(&mut self, table: &mut Table<T>, entries: &[Place]) {
         let main = table.capacity() - self.window(table);
         let mut order: Vec<u32> = (0..entries.len() as u32).collect();
@@ -126,7 +130,7 @@ impl<T> Rules<T> for WindowTinyLfu {
             in_main[at as usize] = true;
         }
         let protected = (main as f64 * PROTECTED_SHARE) as u64;
-        let again = |at: usize, entry| in_main[at] && table.frequency(entry) > 1;
+        let again = |at: usize, entry| in_main[at] && table.frequency(entry) > LEAVES_PROBATION;
         let kept = newest(table, entries, protected, again);
         for (at, entry) in entries.iter().enumerate() {
             let list = match (in_main[at], kept[at]) {

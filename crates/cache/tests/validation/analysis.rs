@@ -55,8 +55,7 @@ fn curves_from_a_hundredth_of_the_keys_are_right_to_half_a_point() {
     report(&row("cache.mrc_error_mean", mean, 0.005));
     report(&row("cache.mrc_error_max", most, 0.01));
     assert!(mean < 0.005, "{mean:.4}");
-    // Where this is above 0.01 the row says that its goal was missed.
-    assert!(most < 0.012, "{most:.4}");
+    assert!(most < 0.01, "{most:.4}");
 }
 
 /// The optimum by dynamic programming over every unit of the budget.

@@ -8,26 +8,6 @@ use std::task::{Context, Poll};
 use plimsoll_core_types::ManualClock;
 
 use super::{Admission, AdmissionConfig, Demand, Permit, Ticket};
-use crate::sync::Brief;
-
-/// A number behind the balancer's lock.
-#[derive(Clone, Debug)]
-pub struct Guarded(loom::sync::Arc<Brief<usize>>);
-
-impl Guarded {
-    /// Zero.
-    pub fn new() -> Self {
-        Self(loom::sync::Arc::new(Brief::new(0)))
-    }
-
-    /// One more, where nobody else is counting; what it then is.
-    pub fn try_count(&self) -> Option<usize> {
-        self.0.try_with(|count| {
-            *count += 1;
-            *count
-        })
-    }
-}
 
 /// Admission that models share.
 #[derive(Clone, Debug)]

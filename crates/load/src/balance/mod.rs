@@ -17,10 +17,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use plimsoll_brief::Brief;
 use plimsoll_core_types::{LoadDistribution, ReplicaId, Timestamp};
 
 use crate::policy::Policy;
-use crate::sync::{AtomicU64, Brief, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 pub use config::{BackendConfig, BalancerConfig, Binding, EjectionConfig, Sharing, Zone};
 use core::{Begun, Core, Ended, NOBODY};
 pub use dispatch::Dispatch;

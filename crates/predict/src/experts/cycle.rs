@@ -45,6 +45,7 @@ impl Cycle {
     }
 
     /// Lets one step pass.
+    #[inline(always)]
     pub(crate) const fn advance(&mut self) {
         self.phase += 1;
         if self.phase == self.season {
@@ -54,7 +55,7 @@ impl Cycle {
     }
 
     /// The place of the step `ahead` (at least one) of the last one.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn at(self, ahead: usize) -> Spot {
         let season = self.season as usize;
         let (phase, day) = (self.phase as usize + (ahead - 1), self.day as usize);
@@ -71,14 +72,14 @@ impl Cycle {
 
     /// Which of `parts` (up to 48) equal parts of the season a place is in; its phase where there
     /// are no more phases than that.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn part(self, spot: Spot, parts: usize) -> usize {
         if self.season as usize <= parts { spot.phase } else { self.part_of(spot.phase, parts) }
     }
 
     /// The same without regard to how many phases there are: `phase * parts / season`. Exact, since
     /// the product with the season is below 2^32.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn part_of(self, phase: usize, parts: usize) -> usize {
         (((phase * parts) as u64 * self.reciprocal as u64) >> 32) as usize
     }

@@ -40,6 +40,7 @@ struct Median {
 }
 
 impl Levels {
+    #[inline(always)]
     pub(crate) fn learn(&mut self, value: f32, season: usize) {
         self.seen = self.seen.saturating_add(1);
         let start = share(self.seen, 1e-6);
@@ -63,6 +64,7 @@ impl Levels {
         HOLT_DAMP / (1.0 - HOLT_DAMP) * (1.0 - exp_below_one(LN_HOLT_DAMP * ahead as f32))
     }
 
+    #[inline(always)]
     pub(crate) fn predict(&self, damped: f32, said: &mut Predictions) {
         said[index::LAST] = self.last;
         said[index::SLOW] = self.slow;
@@ -97,6 +99,7 @@ impl Levels {
 }
 
 impl Median {
+    #[inline(always)]
     fn learn(&mut self, value: f32, rate: f32) {
         let off = value - self.center;
         self.spread += rate * (off.abs() - self.spread);

@@ -78,6 +78,7 @@ impl Experts {
     }
 
     /// Learns the value of the next step; `filled` stands in for it where there is none.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, value: Option<f32>, filled: f32) {
         if let Some(value) = value {
             self.levels.learn(value, self.seasonal.season().unwrap_or(self.seasonal.longest()));
@@ -86,7 +87,7 @@ impl Experts {
     }
 
     /// What each says of the step so far ahead of the last one; the stack's place is the last value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn predict(&self, reach: Reach) -> Predictions {
         let mut said = [0.0; COUNT];
         self.levels.predict(reach.damped, &mut said);

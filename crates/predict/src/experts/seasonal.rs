@@ -139,7 +139,7 @@ impl Seasonal {
     }
 
     /// The value `back` steps before the next one; `back` from one to the ring's length.
-    #[inline]
+    #[inline(always)]
     fn back(&self, back: usize) -> f32 {
         let place = self.place as usize;
         let at = if place >= back { place - back } else { place + self.ring.len() - back };
@@ -195,6 +195,7 @@ impl Seasonal {
     }
 
     /// Learns the next step's value, for which `filled` stands in where there is none.
+    #[inline(always)]
     pub(crate) fn learn(&mut self, value: Option<f32>, filled: f32) {
         let step = self.next;
         self.ring[self.place as usize] = filled;
@@ -229,6 +230,7 @@ impl Seasonal {
         self.learn_week(spot, cycle, per_step, value);
     }
 
+    #[inline(always)]
     fn learn_coarse(&mut self, spot: Spot, cycle: Cycle, per_step: f32, value: f32) {
         let bin = cycle.part(spot, COARSE);
         let seen = self.coarse_seen[bin].saturating_add(1);
@@ -248,6 +250,7 @@ impl Seasonal {
         };
     }
 
+    #[inline(always)]
     fn learn_week(&mut self, spot: Spot, cycle: Cycle, per_step: f32, value: f32) {
         if self.week.is_empty() {
             return;
@@ -266,7 +269,7 @@ impl Seasonal {
         exp_below_one(LN_PERSIST * ahead as f32)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn predict(&self, ahead: usize, left: f32, said: &mut Predictions) {
         if let Some(mean) = self.mean_of_cycles(ahead) {
             said[index::CYCLE] = mean;
@@ -290,7 +293,7 @@ impl Seasonal {
     }
 
     /// What was so many cycles before the step `ahead` (one is the latest that is known).
-    #[inline]
+    #[inline(always)]
     fn cycle_ago(&self, ahead: usize, season: usize, cycles: usize) -> f32 {
         let passed = if ahead <= season { 0 } else { (ahead - 1) / season };
         self.back((passed + cycles) * season + 1 - ahead)
@@ -298,7 +301,7 @@ impl Seasonal {
 
     /// The mean of up to four cycles at the phase of the step `ahead`, in the season besides, else
     /// in the season where several of its cycles are remembered.
-    #[inline]
+    #[inline(always)]
     fn mean_of_cycles(&self, ahead: usize) -> Option<f32> {
         let repeated = || self.season().filter(|season| 2 * season <= self.longest());
         let season = self.cycle.or_else(repeated)?;
@@ -312,17 +315,20 @@ impl Seasonal {
     }
 
     /// The coarse profile, by straight lines between the middles of its bins.
-    #[inline]
+    #[inline(always)]
     fn smooth(&self, spot: Spot, cycle: Cycle) -> f32 {
         let season = cycle.season();
         if season <= COARSE {
             return self.coarse[spot.phase];
         }
-        // In halves of a bin: which one the step's middle is in, and how far.
+        // In halves of a step of the coarse profile: how far the step's middle is into its bin, and
+        // from which bin's middle on that is counted.
         let bin = cycle.part_of(spot.phase, COARSE);
-        let within = (spot.phase * COARSE - bin * season) as f32 + 0.5 * COARSE as f32;
-        let part = within / season as f32 - 0.5;
-        let (low, part) = if part < 0.0 { (bin + COARSE - 1, part + 1.0) } else { (bin, part) };
+        let within = 2 * (spot.phase * COARSE - bin * season) + COARSE;
+        let early = within < season;
+        let (from, low) =
+            if early { (within + season, bin + COARSE - 1) } else { (within - season, bin) };
+        let part = from as u32 as f32 * (0.5 / season as u32 as f32);
         let low = if low >= COARSE { low - COARSE } else { low };
         let high = if low + 1 == COARSE { 0 } else { low + 1 };
         let (low, high) = (self.coarse[low], self.coarse[high]);
@@ -331,18 +337,18 @@ impl Seasonal {
 }
 
 /// The share of the latest in a mean of `rounds`: of about the last hundred at most.
-#[inline]
+#[inline(always)]
 fn recent(rounds: f32) -> f32 {
     if rounds >= 100.0 { 0.01 } else { 1.0 / rounds }
 }
 
 /// The share of a new cycle in the profile, after so many cycles.
-#[inline]
+#[inline(always)]
 fn profile_rate(cycles: f32) -> f32 {
     if cycles >= 13.0 { PROFILE } else { larger(1.0 / (cycles.floor() + 1.0), PROFILE) }
 }
 
-#[inline]
+#[inline(always)]
 fn week_bin(spot: Spot, cycle: Cycle) -> usize {
     DAY_BINS * spot.day + cycle.part_of(spot.phase, DAY_BINS)
 }

@@ -3,9 +3,10 @@
 use plimsoll_core_types::{Quantiles, Ratio, Reason};
 
 use crate::config::SeasonSpec;
-use crate::experts::Reach;
+use crate::experts::{Reach, index};
 use crate::gate::LARGEST;
 use crate::interval::COUNT as LEVELS;
+use crate::lanes::Dozen;
 use crate::node::NODES;
 use crate::num::ln_near;
 use crate::recommend::{Advice, Cost, Declined};
@@ -90,19 +91,28 @@ impl Forecaster {
     }
 
     /// What is expected `ahead` steps after the last one, relative to the origin.
-    pub(super) fn center(&self, ahead: usize) -> f32 {
+    #[inline(always)]
+    fn center(&self, ahead: usize) -> f32 {
         let (low, high, part) = self.bracket(ahead);
         let near = &self.nodes[low];
         let reach = if near.ahead() == ahead { near.reach } else { Reach::new(ahead) };
-        let mut said = self.experts.predict(reach);
-        let mut given = |place: usize| {
-            let mixed = self.nodes[place].mixed(&mut said);
-            self.nodes[place].given(mixed, &said)
+        let said = self.experts.predict(reach);
+        let (last, seasonal) = (said[index::LAST], said[index::SEASONAL_NAIVE]);
+        let given = |place: usize| {
+            let (_, mixed) = self.nodes[place].mixed(Dozen::new(&said), last);
+            self.nodes[place].given(mixed, last, seasonal)
         };
         if part == 0.0 { given(low) } else { (1.0 - part) * given(low) + part * given(high) }
     }
 
+    /// What is expected of the next step, relative to the origin.
+    #[inline(never)]
+    pub(super) fn next(&self) -> f32 {
+        self.center(1)
+    }
+
     /// The center and each level's distance from it.
+    #[inline(always)]
     fn said_of(&self, ahead: usize) -> (f32, [f32; LEVELS]) {
         let (low, high, part) = self.bracket(ahead);
         let factor = self.factor(ahead);
@@ -117,6 +127,7 @@ impl Forecaster {
     }
 
     /// The nodes around a horizon, and how far it is from the first to the second, by logarithm.
+    #[inline(always)]
     fn bracket(&self, ahead: usize) -> (usize, usize, f32) {
         let above = self.nodes.partition_point(|node| node.ahead() < ahead);
         if above == NODES {

@@ -168,24 +168,27 @@ impl Forecaster {
             self.seen += 1;
             self.settle(value);
         }
-        let filled = value.unwrap_or_else(|| self.center(1));
+        let filled = value.unwrap_or_else(|| self.next());
         if self.config.season == SeasonSpec::Auto {
             self.finder.learn(filled);
         }
         self.experts.learn(value, filled);
-        self.find_season();
+        if self.looks_for_season() {
+            self.find_season();
+        }
         for k in 0..NODES {
             if self.nodes[k].is_due(self.step) {
                 let reach = self.nodes[k].reach;
-                let mut said = self.experts.predict(reach);
+                let said = self.experts.predict(reach);
                 let factor = self.factor(reach.ahead);
-                self.nodes[k].register(self.step, &mut said, factor);
+                self.nodes[k].register(self.step, said, factor);
             }
         }
         self.step += 1;
     }
 
     /// Scores what was said of this step.
+    #[inline(always)]
     fn settle(&mut self, value: f32) {
         let cycle = self.experts.seasonal.cycle();
         let bin = cycle.map(|cycle| spread::bin(cycle, cycle.at(1)));
@@ -205,12 +208,19 @@ impl Forecaster {
             }
         }
         if changed {
-            self.drifted = Some(self.step);
-            self.nodes.iter_mut().for_each(Node::doubt);
+            self.doubt();
         }
     }
 
+    /// The series has changed.
+    #[cold]
+    fn doubt(&mut self) {
+        self.drifted = Some(self.step);
+        self.nodes.iter_mut().for_each(Node::doubt);
+    }
+
     /// How many times the usual an error `ahead` of the last step is expected to be.
+    #[inline(always)]
     fn factor(&self, ahead: usize) -> f32 {
         let cycle = self.experts.seasonal.cycle();
         cycle.map_or(1.0, |cycle| self.spread.factor(spread::bin(cycle, cycle.at(ahead))))

@@ -18,15 +18,17 @@ const YOUNG: u64 = 768;
 const UNKNOWN: usize = 144;
 
 impl Forecaster {
+    /// Whether a season is looked for after this step.
+    #[inline(always)]
+    pub(super) fn looks_for_season(&self) -> bool {
+        let whole = self.step.is_multiple_of(BATCH as u64);
+        self.config.season == SeasonSpec::Auto && (whole || self.step <= YOUNG)
+    }
+
+    #[inline(never)]
     pub(super) fn find_season(&mut self) {
-        if self.config.season != SeasonSpec::Auto {
-            return;
-        }
         let whole = self.step.is_multiple_of(BATCH as u64);
         let young = self.step <= YOUNG;
-        if !young && !whole {
-            return;
-        }
         let (ring, oldest) = self.experts.seasonal.ring();
         // While the mean and the scale still move, each value is taken by those of its time.
         self.finder.correlate(if young { 1 } else { BATCH }, ring, oldest);

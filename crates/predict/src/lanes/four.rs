@@ -1,10 +1,4 @@
-//! Four numbers at once.
-//!
-//! What is learnt of a horizon is a dozen numbers for each of which the same is done. Left to
-//! itself, the compiler finds some of that in scalar code, and spends as much again on moving
-//! numbers between registers; here each step is one operation on four of them. The results are the
-//! same on every machine: nothing is fused or reordered, and where there is no such register the
-//! same is done one by one.
+//! Four numbers in a register.
 
 #[cfg(not(target_arch = "x86_64"))]
 use plain as kind;
@@ -20,150 +14,89 @@ pub(crate) struct Four(kind::Inner);
 /// Four numbers in sixteen bits each, the first in the lowest bits of the first half.
 pub(crate) type Brief = [u32; 2];
 
-/// Twelve numbers: the experts, or the levels.
-pub(crate) type Twelve = [Four; 3];
-
-/// The twelve numbers of an array.
-#[inline]
-pub(crate) fn twelve(values: &[f32; 12]) -> Twelve {
-    let (parts, _) = values.as_chunks::<4>();
-    each(|part| Four::new(parts[part]))
-}
-
-/// Twelve numbers as an array.
-#[inline]
-pub(crate) fn array(of: Twelve) -> [f32; 12] {
-    let mut values = [0.0; 12];
-    for (to, from) in values.as_chunks_mut::<4>().0.iter_mut().zip(of) {
-        *to = from.array();
-    }
-    values
-}
-
-/// Their sum.
-#[inline]
-pub(crate) fn sum([a, b, c]: Twelve) -> f32 {
-    (a + b + c).sum()
-}
-
-/// The largest of them.
-#[inline]
-pub(crate) fn largest([a, b, c]: Twelve) -> f32 {
-    a.max(b).max(c).largest()
-}
-
-/// What `of` makes of each of three parts.
-#[inline]
-pub(crate) fn each(of: impl Fn(usize) -> Four) -> Twelve {
-    [of(0), of(1), of(2)]
-}
-
 impl Four {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(values: [f32; 4]) -> Self {
         Self(kind::new(values))
     }
 
     /// Four times the same.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn all(value: f32) -> Self {
         Self(kind::new([value; 4]))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn array(self) -> [f32; 4] {
         kind::array(self.0)
     }
 
     /// The larger of each pair. Neither may be no number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn max(self, other: Self) -> Self {
         Self(kind::max(self.0, other.0))
     }
 
     /// The smaller of each pair.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn min(self, other: Self) -> Self {
         Self(kind::min(self.0, other.0))
     }
 
     /// No less than `least` and no more than `most`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cut(self, least: f32, most: f32) -> Self {
         self.max(Self::all(least)).min(Self::all(most))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn abs(self) -> Self {
         Self(kind::abs(self.0))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sqrt(self) -> Self {
         Self(kind::sqrt(self.0))
     }
 
     /// One where it is above `other`, else zero.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn above(self, other: Self) -> Self {
         Self(kind::above(self.0, other.0))
     }
 
     /// Four numbers of eight bits of precision and the range of `f32` (the format known as bfloat16).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from_brief(brief: Brief) -> Self {
         Self(kind::from_brief(brief))
     }
 
-    /// The nearest such numbers.
-    #[inline]
+    /// The nearest such numbers; none may be larger than 3.3e38.
+    #[inline(always)]
     pub(crate) fn brief(self) -> Brief {
-        // Rounded by half of the last bit that is kept; the cut keeps that from reaching infinity.
-        kind::brief(self.cut(-3.3e38, 3.3e38).0)
+        kind::brief(self.0)
     }
 
     /// Four numbers, to whose exponents the lowest bits of `by` are added.
-    #[inline]
-    fn raise(self, by: Self) -> Self {
+    #[inline(always)]
+    pub(super) fn raise(self, by: Self) -> Self {
         Self(kind::raise(self.0, by.0))
     }
 
-    /// `e` to the power of each, which is at most zero, to about five digits.
-    ///
-    /// 2^t is split into a whole power, which is added to the exponent's bits, and a polynomial over
-    /// half a step to either side (Schraudolph, "A fast, compact approximation of the exponential
-    /// function", 1999, with more terms).
-    #[inline]
-    pub(crate) fn exp_below_one(self) -> Self {
-        /// Adding it leaves the nearest whole number in a float's lowest bits.
-        const ROUND: f32 = 12_582_912.0;
-        /// The series of 2^part from the last term on: (ln 2)^k / k!.
-        const TERMS: [f32; 5] =
-            [0.009_618_1, 0.055_504_1, 0.240_226_5, std::f32::consts::LN_2, 1.0];
-        let t = self.max(Self::all(-80.0)) * std::f32::consts::LOG2_E;
-        let shifted = t + Self::all(ROUND);
-        let part = t - (shifted - Self::all(ROUND));
-        let mut series = Self::all(0.001_333_4);
-        for term in TERMS {
-            series = series * part + Self::all(term);
-        }
-        series.raise(shifted)
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sum(self) -> f32 {
         let [a, b, c, d] = self.array();
         (a + c) + (b + d)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn largest(self) -> f32 {
         let [a, b, c, d] = self.array();
         let (a, b) = (if a > c { a } else { c }, if b > d { b } else { d });
         if a > b { a } else { b }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn least(self) -> f32 {
         let [a, b, c, d] = self.array();
         let (a, b) = (if a < c { a } else { c }, if b < d { b } else { d });
@@ -176,7 +109,7 @@ macro_rules! operation {
         impl $trait for Four {
             type Output = Self;
 
-            #[inline]
+            #[inline(always)]
             fn $name(self, other: Self) -> Self {
                 Self(kind::$name(self.0, other.0))
             }
@@ -192,7 +125,7 @@ operation!(Div, div);
 impl Mul<f32> for Four {
     type Output = Self;
 
-    #[inline]
+    #[inline(always)]
     fn mul(self, by: f32) -> Self {
         self * Self::all(by)
     }
@@ -212,13 +145,13 @@ mod sse {
 
     pub(super) type Inner = __m128;
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(values: [f32; 4]) -> Inner {
         // SAFETY: x86-64 always has SSE2; four numbers are read, and there are four, at any address.
         unsafe { _mm_loadu_ps(values.as_ptr()) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn array(of: Inner) -> [f32; 4] {
         let mut values = [0.0; 4];
         // SAFETY: x86-64 always has SSE2; four numbers are written, and there is room for four.
@@ -228,7 +161,7 @@ mod sse {
 
     macro_rules! of_two {
         ($($name:ident = $does:ident),*) => {$(
-            #[inline]
+            #[inline(always)]
             pub(super) fn $name(a: Inner, b: Inner) -> Inner {
                 // SAFETY: x86-64 always has SSE2, which is all that this needs.
                 unsafe { $does(a, b) }
@@ -239,25 +172,25 @@ mod sse {
     of_two!(add = _mm_add_ps, sub = _mm_sub_ps, mul = _mm_mul_ps, div = _mm_div_ps);
     of_two!(max = _mm_max_ps, min = _mm_min_ps);
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn abs(of: Inner) -> Inner {
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
         unsafe { _mm_and_ps(of, _mm_set1_ps(f32::from_bits(0x7fff_ffff))) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn sqrt(of: Inner) -> Inner {
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
         unsafe { _mm_sqrt_ps(of) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn above(a: Inner, b: Inner) -> Inner {
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
         unsafe { _mm_and_ps(_mm_cmpgt_ps(a, b), _mm_set1_ps(1.0)) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn from_brief([low, high]: super::Brief) -> Inner {
         let bits = u64::from(low) | u64::from(high) << 32;
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
@@ -267,7 +200,7 @@ mod sse {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn brief(of: Inner) -> super::Brief {
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
         let bits = unsafe {
@@ -279,7 +212,7 @@ mod sse {
         [bits as u32, (bits >> 32) as u32]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn raise(of: Inner, by: Inner) -> Inner {
         // SAFETY: x86-64 always has SSE2, which is all that this needs.
         unsafe {
@@ -306,7 +239,7 @@ mod plain {
 
     macro_rules! of_two {
         ($($name:ident = $does:expr),*) => {$(
-            #[inline]
+            #[inline(always)]
             pub(super) fn $name(a: Inner, b: Inner) -> Inner {
                 let does: fn(f32, f32) -> f32 = $does;
                 from_fn(|k| does(a[k], b[k]))
@@ -319,23 +252,23 @@ mod plain {
     of_two!(above = |a, b| if a > b { 1.0 } else { 0.0 });
     of_two!(raise = |of, by| f32::from_bits(of.to_bits().wrapping_add(by.to_bits() << 23)));
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn from_brief([low, high]: super::Brief) -> Inner {
         [low << 16, low & 0xffff_0000, high << 16, high & 0xffff_0000].map(f32::from_bits)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn brief(of: Inner) -> super::Brief {
         let [a, b, c, d] = of.map(|value| value.to_bits().wrapping_add(0x8000) >> 16);
         [a | b << 16, c | d << 16]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn abs(of: Inner) -> Inner {
         of.map(f32::abs)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn sqrt(of: Inner) -> Inner {
         of.map(f32::sqrt)
     }
@@ -367,31 +300,5 @@ mod tests {
         assert_eq!(Four::from_brief(b.brief()).array(), plain::from_brief(plain::brief(B)));
         assert_eq!((a * 2.0).array(), A.map(|value| value * 2.0));
         assert_eq!(a.cut(-1.0, 1.0).array(), [1.0, -1.0, 0.0, 1.0]);
-    }
-
-    #[test]
-    fn brief_numbers_are_near() {
-        for value in [0.0, 1.0, -1.0, 3.3, -1e-30, 1e30, 12345.678, f32::MAX, f32::MIN] {
-            let near = Four::from_brief(Four::new([value, 0.0, -value, 1.0]).brief()).array();
-            let cut = value.clamp(-3.3e38, 3.3e38);
-            for (near, exact) in near.into_iter().zip([cut, 0.0, -cut, 1.0]) {
-                assert!((near - exact).abs() <= exact.abs() / 200.0, "{exact}: {near}");
-            }
-        }
-    }
-
-    #[test]
-    fn sums_and_powers() {
-        let values = std::array::from_fn(|k| k as f32);
-        assert_eq!(array(twelve(&values)), values);
-        assert_eq!(sum(twelve(&values)), 66.0);
-        assert_eq!(largest(twelve(&values)), 11.0);
-        for step in 0..2_000_u16 {
-            let x: [f32; 4] = std::array::from_fn(|k| -0.01 * f32::from(step * 4 + k as u16));
-            let near = Four::new(x).exp_below_one().array();
-            for (near, x) in near.into_iter().zip(x) {
-                assert!((near - x.exp()).abs() <= 2e-5 * x.exp(), "{x}: {near}");
-            }
-        }
     }
 }

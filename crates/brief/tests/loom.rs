@@ -1,11 +1,11 @@
-//! Every schedule of the shards' lock, by a model checker.
+//! Every schedule of the lock, by a model checker.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p plimsoll-cache --release --test loom`
+//! `RUSTFLAGS="--cfg loom" cargo test -p plimsoll-brief --release --test loom`
 #![cfg(loom)]
 
 use loom::sync::Arc;
 use loom::thread;
-use plimsoll_cache::brief::Brief;
+use plimsoll_brief::Brief;
 
 /// Adds one to both where the lock is free; how many were added.
 fn try_to_add(lock: &Brief<(usize, usize)>) -> usize {

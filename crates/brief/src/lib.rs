@@ -1,14 +1,5 @@
-//! A lock for work of some tens of nanoseconds: a look-up in a shard.
-//!
-//! A lock that can park its waiters needs an atomic exchange to be given back, as it has to learn
-//! whether somebody is parked; beside a look-up that exchange is a good part of the cost, and it
-//! keeps the processor from beginning the next one meanwhile. This one is given back by a plain store.
-//! Who finds it taken spins for as long as a look-up takes, then lets others run, and at last
-//! sleeps, so that a holder that was preempted, or has a lower priority, or remakes a shard's lists,
-//! gets a processor.
-
+#![doc = include_str!("../README.md")]
 #![expect(unsafe_code, reason = "a lock hands out what it holds through a shared reference")]
-#![cfg_attr(not(loom), expect(unreachable_pub, reason = "a model checker's test reaches it"))]
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -35,7 +26,9 @@ const YIELDS: u32 = 128;
 #[cfg(not(loom))]
 const SLEEPS: std::time::Duration = std::time::Duration::from_micros(50);
 
-/// Holds a value for one thread at a time. Whoever locks it twice never ends.
+/// Holds a value for one thread at a time. The lock's byte stands before the value, so that whatever
+/// the value begins with is on its cache line.
+#[derive(Default)]
 #[repr(C)]
 pub struct Brief<T> {
     taken: AtomicBool,
@@ -47,6 +40,7 @@ pub struct Brief<T> {
 unsafe impl<T: Send> Sync for Brief<T> {}
 
 /// The lock is held; gives it back when it is dropped, also while a panic unwinds.
+#[must_use = "the lock is given back at once where this is dropped"]
 pub struct Guard<'a, T> {
     lock: &'a Brief<T>,
     /// By which a model knows who may reach the value; none once it is given back.
@@ -58,6 +52,7 @@ pub struct Guard<'a, T> {
 unsafe impl<T: Sync> Sync for Guard<'_, T> {}
 
 impl<T> Brief<T> {
+    /// Holds `value`, and is free.
     #[cfg_attr(not(loom), expect(clippy::missing_const_for_fn, reason = "a model's is none"))]
     pub fn new(value: T) -> Self {
         Self { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
@@ -72,8 +67,17 @@ impl<T> Brief<T> {
         self.guard()
     }
 
+    /// Does `work` while nobody else does any: [`lock`](Self::lock) for work whose result is so large
+    /// that it should be made where it is wanted.
+    #[expect(clippy::inline_always, reason = "apart, results of the work are copied once more")]
+    #[inline(always)]
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        let mut guard = self.lock();
+        work(&mut guard)
+    }
+
     /// The lock, where nobody else holds it.
-    #[cfg(loom)]
+    #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.take().then(|| self.guard())
     }
