@@ -141,10 +141,10 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     #[expect(clippy::inline_always, reason = "what a hit costs is a call apart otherwise")]
     #[inline(always)]
     fn get_of(core: &mut Core<(K, V)>, hash: u64, key: &K) -> Option<V> {
-        let place = core.table.find_resident(hash, |(held, _)| held == key)?;
-        let value = core.table.payload(place).map(|(_, value)| value.clone());
+        let (place, (_, value)) = core.table.find_resident(hash, |(held, _)| held == key)?;
+        let value = value.clone();
         core.used(place);
-        value
+        Some(value)
     }
 
     /// True when `key` has a value; does not count as a use.
@@ -168,11 +168,12 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
         self.insert_hashed(at, hash, key, value, weight, false);
     }
 
+    #[inline(never)]
     fn insert_hashed(&self, at: usize, hash: u64, key: K, value: V, weight: u32, missing: bool) {
         let mut core = self.shards[at].0.0.lock();
-        let held =
-            if missing { None } else { core.table.find_resident(hash, |(held, _)| *held == key) };
-        let found = held.or_else(|| core.table.find(hash));
+        let is_it = |(held, _): &(K, V)| *held == key;
+        let held = if missing { None } else { core.table.find_resident(hash, is_it) };
+        let found = held.map(|(place, _)| place).or_else(|| core.table.find(hash));
         let resident = found.filter(|place| core.table.is_resident(*place));
         let before = if let Some(place) = resident {
             core.replace(place, weight, (key, value))
@@ -200,7 +201,6 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
             return value;
         }
         core.table.expect(hash);
-        core.expect_to_leave();
         drop(core);
         let value = init();
         self.insert_hashed(at, hash, key.clone(), value.clone(), 1, true);

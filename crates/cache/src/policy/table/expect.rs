@@ -6,8 +6,9 @@ use crate::hash::spread;
 use crate::prefetch;
 
 impl<T> Table<T> {
-    /// Asks for what an offer of `key` will write to, apart from the entries that will go.
-    #[inline]
+    /// Asks for what an offer of `key` will write to, apart from the entries that will go. Never part
+    /// of its caller, so that a hit's path there stays short.
+    #[inline(never)]
     pub(crate) fn expect(&self, key: u64) {
         prefetch::to_write((&raw const self.lists).addr());
         prefetch::to_write((&raw const self.evicted).addr());

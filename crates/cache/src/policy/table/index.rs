@@ -62,9 +62,9 @@ impl Index {
         self.chunks.len() - 1
     }
 
-    /// The place with this hash for which `is_it` holds.
+    /// What `is_it` makes of the place with this hash of which it makes anything.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(super) fn find<R>(&self, hash: u64, mut is_it: impl FnMut(u32) -> Option<R>) -> Option<R> {
         let path = Path::new(hash);
         let chunk = &self.chunks[path.at & self.mask()];
         let found = chunk.find(path.tag, &mut is_it);
@@ -74,7 +74,7 @@ impl Index {
     /// Goes on where the first chunk was passed by.
     #[cold]
     #[inline(never)]
-    fn find_on(&self, mut path: Path, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    fn find_on<R>(&self, mut path: Path, mut is_it: impl FnMut(u32) -> Option<R>) -> Option<R> {
         for _ in 1..self.chunks.len() {
             path.go_on();
             let chunk = &self.chunks[path.at & self.mask()];
@@ -195,12 +195,12 @@ impl Chunk {
     }
 
     #[inline]
-    fn find(&self, tag: u8, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+    fn find<R>(&self, tag: u8, is_it: &mut impl FnMut(u32) -> Option<R>) -> Option<R> {
         let mut alike = self.alike(tag);
         while alike != 0 {
-            let place = self.places[alike.trailing_zeros() as usize];
-            if is_it(place) {
-                return Some(place);
+            let found = is_it(self.places[alike.trailing_zeros() as usize]);
+            if found.is_some() {
+                return found;
             }
             alike &= alike - 1;
         }
@@ -268,7 +268,10 @@ mod tests {
         let (mut index, mut truth) = (Index::new(), HashSet::new());
         for (place, put) in steps {
             let there = truth.contains(place);
-            assert_eq!(index.find(hash(*place), |at| at == *place).is_some(), there);
+            assert_eq!(
+                index.find(hash(*place), |at| (at == *place).then_some(at)).is_some(),
+                there
+            );
             if *put && !there {
                 index.fit(truth.len() + 1, hash);
                 index.insert(hash(*place), *place);
@@ -279,7 +282,7 @@ mod tests {
             }
         }
         for place in 0..3000 {
-            let found = index.find(hash(place), |at| at == place);
+            let found = index.find(hash(place), |at| (at == place).then_some(at));
             assert_eq!(found.is_some(), truth.contains(&place), "{place}");
         }
         let filled: usize =

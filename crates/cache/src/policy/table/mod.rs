@@ -150,17 +150,24 @@ impl<T> Table<T> {
 
     #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<Place> {
-        let is_it = |place: u32| self.links[place as usize].key == key;
-        self.index.find(spread(key), is_it).map(Place)
+        self.index.find(spread(key), |place| {
+            (self.links[place as usize].key == key).then_some(Place(place))
+        })
     }
 
-    /// The resident entry of `key` whose payload is the one that `is_it` means. Touches no more
-    /// than that payload.
+    /// The resident entry of `key` whose payload is the one that `is_it` means, and that payload.
+    /// Touches no more than it.
     #[expect(clippy::inline_always, reason = "what a hit costs is a call apart otherwise")]
     #[inline(always)]
-    pub(crate) fn find_resident(&self, key: u64, is_it: impl Fn(&T) -> bool) -> Option<Place> {
-        let holds = |place: u32| self.nodes[place as usize].payload().is_some_and(&is_it);
-        self.index.find(spread(key), holds).map(Place)
+    pub(crate) fn find_resident(
+        &self,
+        key: u64,
+        is_it: impl Fn(&T) -> bool,
+    ) -> Option<(Place, &T)> {
+        self.index.find(spread(key), |place| {
+            let payload = self.nodes[place as usize].payload().filter(|payload| is_it(payload));
+            payload.map(|payload| (Place(place), payload))
+        })
     }
 
     #[inline]
