@@ -13,14 +13,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use plimsoll_brief::Brief;
 use plimsoll_core_types::CachePolicy;
 
+use crate::config::CapacityUnit;
 use crate::hash::{Seeded, spread};
 use crate::policy::core::Core;
 use crate::policy::table::index;
 use crate::prefetch;
 use crate::stats::Padded;
 
-/// A shard has at least so many units of capacity, so that each holds a fair sample of the keys.
+/// A shard has room for at least so many entries, so that each holds a fair sample of the keys.
 const LEAST_IN_SHARD: u64 = 1024;
+
+/// Where a capacity is in bytes a shard has at least so many, as none holds an entry that is larger.
+const LEAST_BYTES_IN_SHARD: u64 = 64 << 20;
 
 /// Shards for each processor: few enough that what each look-up touches of a shard stays in the
 /// processor's nearest cache, and so many that two threads seldom meet in one.
@@ -95,21 +99,47 @@ impl<K, V> fmt::Debug for ExactCache<K, V> {
 
 impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     /// An empty cache under `policy` for entries that weigh `capacity` together. It has a shard
-    /// for each 1024 units of capacity, at most 64 for each processor.
+    /// for each 1024 units of capacity, at most 64 for each processor; where entries weigh much more
+    /// than one, say how many [with](Self::with_shards).
     ///
     /// # Errors
     ///
     /// When there are no rules for `policy`.
     pub fn new(policy: CachePolicy, capacity: u64) -> Result<Self, NoSuchPolicy> {
-        Core::<()>::new(policy, 1).ok_or(NoSuchPolicy { policy })?;
-        Ok(Self::hashed(policy, capacity, Seeded::random()))
+        Self::with_shards(policy, capacity, shards(capacity, LEAST_IN_SHARD))
     }
 
-    /// As [`new`](Self::new), under LRU where there are no rules for `policy`.
-    pub(crate) fn hashed(policy: CachePolicy, capacity: u64, hasher: Seeded) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
-        let most = (processors * SHARDS_PER_PROCESSOR).next_power_of_two();
-        let count = 1_u64 << (capacity / LEAST_IN_SHARD).clamp(1, most).ilog2();
+    /// The same with so many shards, rounded down to a power of two. No entry may weigh more than a
+    /// shard's part of the capacity; threads wait for each other where there are few.
+    ///
+    /// # Errors
+    ///
+    /// When there are no rules for `policy`.
+    pub fn with_shards(
+        policy: CachePolicy,
+        capacity: u64,
+        shards: NonZero<u32>,
+    ) -> Result<Self, NoSuchPolicy> {
+        Core::<()>::new(policy, 1).ok_or(NoSuchPolicy { policy })?;
+        Ok(Self::hashed(policy, capacity, shards, Seeded::random()))
+    }
+
+    /// A cache as managed ones want it, under LRU where there are no rules for `policy`.
+    pub(crate) fn for_unit(
+        policy: CachePolicy,
+        capacity: u64,
+        unit: CapacityUnit,
+        hasher: Seeded,
+    ) -> Self {
+        let least = match unit {
+            CapacityUnit::Entries => LEAST_IN_SHARD,
+            CapacityUnit::Bytes => LEAST_BYTES_IN_SHARD,
+        };
+        Self::hashed(policy, capacity, shards(capacity, least), hasher)
+    }
+
+    fn hashed(policy: CachePolicy, capacity: u64, shards: NonZero<u32>, hasher: Seeded) -> Self {
+        let count = 1_u64 << shards.ilog2();
         let shard = |at| {
             let capacity = share(capacity, count, at);
             let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));
@@ -295,6 +325,13 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     }
 }
 
+/// How many shards there are where each has at least `least` of the capacity.
+fn shards(capacity: u64, least: u64) -> NonZero<u32> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let most = (processors * SHARDS_PER_PROCESSOR).next_power_of_two();
+    NonZero::new((capacity / least).min(most) as u32).unwrap_or(NonZero::<u32>::MIN)
+}
+
 /// The capacity of shard `at` of `count`, so that together they have all of it.
 fn share(capacity: u64, count: u64, at: u64) -> u64 {
     capacity / count + u64::from(at < capacity % count)
@@ -317,6 +354,19 @@ mod tests {
                 cache.weight() <= capacity && cache.weight() >= capacity / 10 * 9 - capacity / 50
             );
         }
+    }
+
+    #[test]
+    fn large_entries_are_kept_where_shards_are_few() {
+        let one = NonZero::<u32>::MIN;
+        let few = ExactCache::with_shards(CachePolicy::Lru, 1 << 20, one).unwrap();
+        few.insert_weighing(1, (), 1 << 20);
+        assert_eq!((few.len(), few.weight()), (1, 1 << 20));
+        let (capacity, hasher) = (256 << 20, Seeded::random());
+        let bytes =
+            ExactCache::for_unit(CachePolicy::S3Fifo, capacity, CapacityUnit::Bytes, hasher);
+        (0..16_u64).for_each(|key| bytes.insert_weighing(key, (), 4 << 20));
+        assert_eq!(bytes.len(), 16);
     }
 
     #[test]

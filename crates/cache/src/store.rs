@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use plimsoll_core_types::CachePolicy;
 
+use crate::config::{CacheConfig, CapacityUnit};
 use crate::engine::{Engine, EngineKind, Entry, Used};
 use crate::flight::Flight;
 use crate::hash::Seeded;
@@ -64,6 +65,7 @@ pub(crate) struct Moved {
 #[derive(Debug)]
 pub(crate) struct Store<K, V> {
     kind: EngineKind,
+    unit: CapacityUnit,
     hasher: Seeded,
     engines: ArcSwap<Engines<K, V>>,
     stripes: Vec<Padded<Stripe<K, V>>>,
@@ -77,12 +79,15 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(kind: EngineKind, policy: CachePolicy, capacity: u64) -> Self {
+    /// An empty one as `config` has it.
+    pub(crate) fn new(config: &CacheConfig) -> Self {
+        let CacheConfig { engine: kind, unit, policy, capacity, .. } = *config;
         let hasher = Seeded::random();
-        let engine = kind.build(policy, capacity, &hasher);
+        let engine = kind.build(policy, capacity, unit, &hasher);
         let engines = Engines { policy, capacity, engine, from: None };
         Self {
             kind,
+            unit,
             hasher,
             engines: ArcSwap::from_pointee(engines),
             stripes: (0..STRIPES).map(|_| Padded::default()).collect(),
@@ -287,7 +292,7 @@ where
     }
 
     fn empty(&self, policy: CachePolicy, capacity: u64) -> Engines<K, V> {
-        let engine = self.kind.build(policy, capacity, &self.hasher);
+        let engine = self.kind.build(policy, capacity, self.unit, &self.hasher);
         Engines { policy, capacity, engine, from: None }
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use plimsoll_core_types::{CachePolicy, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::config::CapacityUnit;
 use crate::exact::ExactCache;
 use crate::hash::Seeded;
 use crate::policy::MODELLED;
@@ -66,6 +67,7 @@ impl EngineKind {
         self,
         policy: CachePolicy,
         capacity: u64,
+        unit: CapacityUnit,
         hasher: &Seeded,
     ) -> Arc<dyn Engine<K, V>>
     where
@@ -74,7 +76,7 @@ impl EngineKind {
     {
         match self {
             Self::Moka => Arc::new(moka::Moka::new(policy, capacity, hasher.clone())),
-            Self::Exact => Arc::new(ExactCache::hashed(policy, capacity, hasher.clone())),
+            Self::Exact => Arc::new(ExactCache::for_unit(policy, capacity, unit, hasher.clone())),
             #[cfg(feature = "quick-cache")]
             Self::QuickCache => Arc::new(quick::Quick::new(capacity, hasher.clone())),
             #[cfg(feature = "foyer")]

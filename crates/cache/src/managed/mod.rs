@@ -126,7 +126,7 @@ where
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let inner = Inner {
-            store: Store::new(config.engine, config.policy, config.capacity),
+            store: Store::new(&config),
             tap: Tap::new(config.history as usize),
             times: Times::default(),
             counters: Counters::default(),

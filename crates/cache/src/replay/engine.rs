@@ -11,6 +11,8 @@ use plimsoll_core_types::Timestamp;
 use super::ReplayError;
 use crate::adapt::CANDIDATES;
 #[cfg(any(feature = "quick-cache", feature = "foyer"))]
+use crate::config::CapacityUnit;
+#[cfg(any(feature = "quick-cache", feature = "foyer"))]
 use crate::engine::{EngineKind, Entry};
 #[cfg(any(feature = "quick-cache", feature = "foyer"))]
 use crate::hash::Seeded;
@@ -105,7 +107,8 @@ impl Engine {
 /// taken to weigh one: these engines would never give it up.
 #[cfg(any(feature = "quick-cache", feature = "foyer"))]
 fn run(kind: EngineKind, policy: CachePolicy, capacity: u64, accesses: &[(u64, u32)]) -> Outcome {
-    let engine = kind.build::<u64, ()>(policy, capacity, &Seeded::fixed(capacity));
+    let (unit, hasher) = (CapacityUnit::Entries, Seeded::fixed(capacity));
+    let engine = kind.build::<u64, ()>(policy, capacity, unit, &hasher);
     let mut outcome = Outcome::default();
     for (key, weight) in accesses {
         let hit = engine.get(key).is_some();

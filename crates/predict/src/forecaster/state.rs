@@ -12,7 +12,9 @@ use super::{ALARM, Forecaster, LAST_STEP, season};
 /// and the series is learnt anew.
 pub const STATE_VERSION: u32 = 4;
 
-/// A forecaster's state with its version, to be kept and read back in any format of serde.
+/// A forecaster's state with its version, to be kept and read back in any format of serde. It goes on
+/// as if nothing had happened where that keeps every bit of a number; of `serde_json` the feature
+/// `float_roundtrip` does.
 ///
 /// ```
 /// use std::time::Duration;

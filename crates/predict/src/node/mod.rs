@@ -1,15 +1,18 @@
 //! All that is learnt about one horizon: weights, tails, and the score.
 
+mod slot;
+
 use serde::{Deserialize, Serialize};
 
-use crate::check::{self, Checked, ensure};
+use crate::check::{Checked, ensure};
 use crate::experts::{COUNT, Predictions, Reach, index};
 use crate::interval::{Pace, Tails};
-use crate::lanes::{Briefs, Dozen, Four};
+use crate::lanes::{Dozen, Four};
 use crate::mix::{Against, Mix};
 use crate::num::middle;
 use crate::score::{self, Losses, Said, Shadow};
 use crate::stack::Stack;
+use slot::{NAIVE, SEASONAL, STEP, Slot};
 
 /// How many horizons are tracked.
 pub(crate) const NODES: usize = 5;
@@ -65,72 +68,6 @@ pub(crate) struct Node {
     pub(crate) tails: Tails,
     pub(crate) losses: Losses,
     slots: Box<[Slot]>,
-}
-
-/// A forecast that waits for its truth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slot {
-    /// What the experts said, from the last value. In that one's own place, the sixteen bits of the
-    /// last, are the step that it is of and which shadow stood in (see [`STEP`]).
-    said: Briefs,
-    last: f32,
-    /// What the mixture said.
-    point: f32,
-    /// The ends of the 95% interval that was given out, from the point that was: half a [`Brief`].
-    ends: u32,
-}
-
-/// The lowest bits of a step tell it from all others for which a forecast may wait: twice as many
-/// as the longest season has.
-const STEP: u16 = (1 << 14) - 1;
-const NAIVE: u16 = 1 << 14;
-const SEASONAL: u16 = 1 << 15;
-/// No end is noted to be further from its point.
-const LARGEST_END: f32 = 3.3e38;
-
-impl Slot {
-    /// Notes what the experts `said` and the mixture's `point`.
-    #[inline(always)]
-    fn write(&mut self, said: Dozen, last: f32, point: f32, ends: (f32, f32), mark: u16) {
-        self.said = (said - Dozen::all(last)).briefs(mark);
-        self.last = last;
-        self.point = point;
-        let ends = Four::new([ends.0, ends.1, 0.0, 0.0]).cut(-LARGEST_END, LARGEST_END);
-        [self.ends, _] = ends.brief();
-    }
-
-    #[inline(always)]
-    const fn mark(&self) -> u16 {
-        (self.said[2][1] >> 16) as u16
-    }
-
-    /// What the experts said.
-    #[inline(always)]
-    fn said(&self) -> Dozen {
-        (Dozen::from_briefs(&self.said) + Dozen::all(self.last)).with::<{ index::LAST }>(self.last)
-    }
-
-    #[inline(always)]
-    fn ends(&self) -> (f32, f32) {
-        let [low, high, ..] = Four::from_brief([self.ends, 0]).array();
-        (low, high)
-    }
-
-    /// By how many steps it is late at `step`; none where it is of a step to come.
-    #[inline(always)]
-    const fn late(&self, step: u64) -> Option<u16> {
-        let late = (step as u16).wrapping_sub(self.mark()) & STEP;
-        if late <= STEP / 2 { Some(late) } else { None }
-    }
-
-    fn check(&self) -> Checked {
-        check::values("slots.last", &[self.last])?;
-        check::values("slots.point", &[self.point])?;
-        let (low, high) = self.ends();
-        // As wide as the widest tail of the largest errors.
-        check::within("slots.ends", &[low, high], f32::MIN, f32::MAX)?;
-        check::values("slots.said", &self.said().array())
-    }
 }
 
 /// What came of a forecast.
