@@ -109,7 +109,8 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
         Self::with_shards(policy, capacity, shards(capacity, LEAST_IN_SHARD))
     }
 
-    /// The same with so many shards, rounded down to a power of two. No entry may weigh more than a
+    /// The same with so many shards, rounded down to a power of two, and no more than the capacity
+    /// has units. No entry may weigh more than a
     /// shard's part of the capacity; threads wait for each other where there are few.
     ///
     /// # Errors
@@ -139,7 +140,7 @@ impl<K: Hash + Eq, V: Clone> ExactCache<K, V> {
     }
 
     fn hashed(policy: CachePolicy, capacity: u64, shards: NonZero<u32>, hasher: Seeded) -> Self {
-        let count = 1_u64 << shards.ilog2();
+        let count = 1_u64 << u64::from(shards.get()).min(capacity.max(1)).ilog2();
         let shard = |at| {
             let capacity = share(capacity, count, at);
             let core = Core::new(policy, capacity).unwrap_or_else(|| Core::lru(capacity));
@@ -362,6 +363,10 @@ mod tests {
         let few = ExactCache::with_shards(CachePolicy::Lru, 1 << 20, one).unwrap();
         few.insert_weighing(1, (), 1 << 20);
         assert_eq!((few.len(), few.weight()), (1, 1 << 20));
+        let many = NonZero::new(u32::MAX).unwrap();
+        let more_than_units = ExactCache::with_shards(CachePolicy::Lru, 3, many).unwrap();
+        (0..100).for_each(|key| more_than_units.insert(key, ()));
+        assert_eq!(more_than_units.len(), 3);
         let (capacity, hasher) = (256 << 20, Seeded::random());
         let bytes =
             ExactCache::for_unit(CachePolicy::S3Fifo, capacity, CapacityUnit::Bytes, hasher);

@@ -70,27 +70,25 @@ pub(crate) fn ln_near(x: f32) -> f32 {
     exponent as f32 * std::f32::consts::LN_2 + series
 }
 
-/// `e` to the power of `x`, at most zero, to about five digits: without a call, so that a loop of
-/// them runs several at once.
+/// Adding it leaves the nearest whole number in a float's lowest bits.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
+/// The series of 2^x, half a step to either side of zero: (ln 2)^k / k!.
+pub(crate) const POWER: [f32; 6] =
+    [1.0, std::f32::consts::LN_2, 0.240_226_5, 0.055_504_1, 0.009_618_1, 0.001_333_4];
+
+/// `e` to the power of `x`, at most zero, to about five digits: without a call.
 ///
-/// 2^t is split into a whole power, which is added to the exponent's bits, and a polynomial over
-/// half a step to either side (Schraudolph, "A fast, compact approximation of the exponential
-/// function", 1999, with more terms).
+/// 2^t is split into a whole power, which is added to the exponent's bits, and a [series](POWER)
+/// (Schraudolph, "A fast, compact approximation of the exponential function", 1999, with more
+/// terms).
 #[inline(always)]
 pub(crate) fn exp_below_one(x: f32) -> f32 {
-    /// Adding it leaves the nearest whole number in a float's lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     let t = smaller(larger(x, -80.0), 0.0) * std::f32::consts::LOG2_E;
     let shifted = t + ROUND;
     let part = t - (shifted - ROUND);
-    // The series of 2^part: (ln 2)^k / k!.
-    let series = 1.0
-        + part
-            * (std::f32::consts::LN_2
-                + part
-                    * (0.240_226_5
-                        + part * (0.055_504_1 + part * (0.009_618_1 + part * 0.001_333_4))));
-    f32::from_bits(series.to_bits().wrapping_add(shifted.to_bits() << 23))
+    let series = POWER.iter().rev().copied().reduce(|sum, term| term + part * sum);
+    f32::from_bits(series.unwrap_or(1.0).to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::ops::{Add, Div, Mul, Sub};
 
 use super::{Brief, Four, array, each, twelve};
+use crate::num::{POWER, ROUND};
 
 /// The numbers of a dozen in sixteen bits each.
 pub(crate) type Briefs = [Brief; 3];
@@ -85,22 +86,15 @@ impl Dozen {
         cut.with::<11>(f32::from_bits(u32::from(last) << 16)).0.map(Four::brief)
     }
 
-    /// `e` to the power of each, which is cut at 80 to either side, to about five digits.
-    ///
-    /// 2^t is split into a whole power, which is added to the exponent's bits, and a polynomial over
-    /// half a step to either side (Schraudolph, "A fast, compact approximation of the exponential
-    /// function", 1999, with more terms), whose halves are summed up at once (Estrin's scheme).
+    /// `e` to the power of each, which is cut at 80 to either side, to about five digits: as
+    /// [`exp_below_one`](crate::num::exp_below_one), but the series' halves are summed up at once
+    /// (Estrin's scheme).
     #[inline(always)]
     pub(crate) fn exp(self) -> Self {
-        /// Adding it leaves the nearest whole number in a float's lowest bits.
-        const ROUND: f32 = 12_582_912.0;
-        /// The series of 2^part: (ln 2)^k / k!.
-        const TERMS: [f32; 6] =
-            [1.0, std::f32::consts::LN_2, 0.240_226_5, 0.055_504_1, 0.009_618_1, 0.001_333_4];
         let t = self.cut(-80.0, 80.0) * std::f32::consts::LOG2_E;
         let shifted = t + Self::all(ROUND);
         let part = t - (shifted - Self::all(ROUND));
-        let pair = |from: usize| Self::all(TERMS[from]) + part * TERMS[from + 1];
+        let pair = |from: usize| Self::all(POWER[from]) + part * POWER[from + 1];
         let square = part * part;
         let series = (pair(0) + square * pair(2)) + square * square * pair(4);
         series.with_each(shifted, Four::raise)

@@ -221,6 +221,7 @@ impl Node {
         let slot = self.slots.get(place)?;
         let (said, last, point) = (slot.said(), slot.last, slot.point);
         let (low, high) = slot.ends();
+        const { assert!(index::LONG == 2 && index::SEASONAL_NAIVE == 7) };
         let [[_, _, long, _], [_, _, _, seasonal], _] = said.parts().map(Four::array);
         let error = truth
             - match slot.mark() & !STEP {
